@@ -1,0 +1,1 @@
+"""The application: HTTP, storage and processes around the kernel; it runs whatever plugins are installed."""

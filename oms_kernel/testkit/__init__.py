@@ -1,0 +1,1 @@
+"""Conformance suites, fault scripts and builders for the authors of plugins."""

@@ -1,0 +1,1 @@
+"""Risk rules that stand before every order: quantity, notional, price collar, position, message rate, duplicates."""

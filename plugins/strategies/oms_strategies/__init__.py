@@ -1,0 +1,1 @@
+"""Example strategies: echo and moving-average cross."""

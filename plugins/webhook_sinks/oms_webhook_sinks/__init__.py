@@ -1,0 +1,1 @@
+"""Delivers events as signed HTTP POSTs after the Standard Webhooks specification."""
