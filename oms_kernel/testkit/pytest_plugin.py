@@ -1,1 +1,1 @@
-"""The test kit as pytest sees it: loaded by entry point in every environment that has the kernel and pytest."""
+"""The test kit as pytest sees it: loaded by entry point wherever the kernel and pytest are installed."""

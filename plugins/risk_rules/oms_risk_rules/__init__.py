@@ -1,1 +1,1 @@
-"""Risk rules that stand before every order: quantity, notional, price collar, position, message rate, duplicates."""
+"""Risk rules before every order: quantity, notional, price collar, position, message rate, duplicates."""

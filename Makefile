@@ -1,0 +1,87 @@
+# Everything a newcomer types. Needs make and Python 3.11 or newer; the rest is installed into .venv on first use.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTHON := $(BIN)/python
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+JOBS   ?= 2
+
+# Which campaign, how often, from which seed: make campaign NAME=kill N=40 SEED=7
+NAME ?= kill
+N    ?= 40
+SEED ?= 7
+
+# make test COVERAGE=85 measures coverage as well and fails below that percentage.
+COVERAGE ?=
+PYTEST   := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(PYTHON) -m pytest)
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev dev-install test test-unit test-integration test-cov test-watch lint format bench docs \
+        campaign migrate makemigrations check-all clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: $(STAMP) ## run the whole system on this machine (ARGS="--port 0 --feed FILE --speed 60")
+	@$(BIN)/oms run $(ARGS)
+
+dev: run ## the same as make run
+
+dev-install: $(STAMP) ## make .venv with everything in it; the other targets do so by themselves
+
+test: $(STAMP) ## run every test, on real PostgreSQL, Redis and Chromium (COVERAGE=85 sets a gate)
+	$(if $(COVERAGE),@$(BIN)/coverage erase)
+	$(PYTEST) -n $(JOBS) $(ARGS)
+	$(if $(COVERAGE),@$(BIN)/coverage combine --quiet)
+	$(if $(COVERAGE),@$(BIN)/coverage report --fail-under=$(COVERAGE))
+
+test-unit: $(STAMP) ## run the tests that need nothing but Python
+	$(PYTHON) -m pytest -m unit $(ARGS)
+
+test-integration: $(STAMP) ## run the tests that use servers, a browser or processes
+	$(PYTHON) -m pytest -n $(JOBS) -m integration $(ARGS)
+
+test-cov: ## run every test and report coverage, also as htmlcov/index.html
+	@$(MAKE) test COVERAGE=85
+	@$(BIN)/coverage html --quiet && echo "htmlcov/index.html"
+
+test-watch: $(STAMP) ## run the unit tests again whenever a source file changes (ARGS="tests/domain")
+	@$(PYTHON) -m tests.watch $(ARGS)
+
+lint: $(STAMP) ## check style, formatting, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## format the sources and repair what can be repaired
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure speed beside a floor; writes benchmarks/results/latest.json
+	$(PYTHON) -m benchmarks $(ARGS)
+
+campaign: $(STAMP) ## run a seeded fault campaign (NAME=kill N=40 SEED=7)
+	$(PYTHON) -m campaigns $(NAME) --n $(N) --seed $(SEED)
+
+docs: $(STAMP) ## build the documentation into site/
+	$(BIN)/zensical build --clean
+
+migrate: $(STAMP) ## bring the database to the newest schema
+	$(BIN)/oms db upgrade $(ARGS)
+
+makemigrations: $(STAMP) ## write a migration for what changed in the tables (ARGS="-m 'why'")
+	$(BIN)/oms db revision $(ARGS)
+
+check-all: ## what the build server runs: lint, types, import rules, tests, coverage, campaign
+	@.ci/run
+
+clean: ## remove build products and caches; keeps .venv and var/
+	rm -rf build dist site htmlcov coverage.json coverage.xml .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml uv.lock app/pyproject.toml $(wildcard plugins/*/pyproject.toml) .ci/venv
+	@.ci/venv $(VENV)
+	@touch $@
