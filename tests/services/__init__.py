@@ -1,0 +1,1 @@
+"""Real PostgreSQL, Redis and Chromium for tests: found, installed or started, and always stopped."""
