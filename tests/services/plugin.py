@@ -1,7 +1,7 @@
 """Fixtures and hooks of every test: services handed to xdist workers, markers by themselves, a loud summary.
 
-Guarantee: a service that could not be had is named at the end of the run; under CI=true, or when an environment
-variable named it, the tests that need it fail instead of being skipped.
+Guarantee: a service that could not be had is named at the end of the run; under CI=true, or when an
+environment variable named it, the tests that need it fail instead of being skipped.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ UNPRIVILEGED = "nobody"
 
 
 class PostgresServer:
-    """A server of its own on a free port of loopback, durable as in production (fsync on), with one superuser."""
+    """A server of its own on a free port of loopback: fsync on as in production, one superuser."""
 
     def __init__(self, folder: Path) -> None:
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
