@@ -1,0 +1,402 @@
+"""The events of a ledger: everything that happened, self-contained, so that folding them needs nothing else.
+
+An event is (kind, version, named fields). A stored event is never rewritten: a new version gets a new class and the old
+one an upcaster in `UPCASTERS`. People's free text is not in events, only its salted hash.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, time
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import msgspec
+
+from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.decision import Verdict
+from oms_kernel.domain.errors import UnknownEvent
+from oms_kernel.domain.fill import Fill
+from oms_kernel.domain.ids import (
+    AccountId,
+    BrokerAccountId,
+    BrokerOrderId,
+    ConnectionId,
+    EventId,
+    ExecId,
+    OrderId,
+    WireId,
+)
+from oms_kernel.domain.lifecycle import Evidence, RequestKind, Word
+from oms_kernel.domain.money import ONE
+from oms_kernel.domain.order import OrderRequest, Reservation
+
+
+class Severity(StrEnum):
+    """How loud an alert is."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every event has: the account it concerns, or None for the ledger as a whole."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    account_id: AccountId | None = None
+
+
+class OrderEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An event of one order."""
+
+    order_id: OrderId
+
+
+class AccountOpened(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A trading account began."""
+
+    kind = "account_opened"
+    base_currency: str
+    time_zone: str = "UTC"
+    day_roll: time = time(0)
+
+
+class CashChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Cash moved without a trade: deposit, withdrawal, adjustment. Positive into the account."""
+
+    kind = "cash_changed"
+    currency: str
+    amount: Decimal
+    reason_code: str
+
+
+class TradingStateChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What the account lets in changed."""
+
+    kind = "trading_state_changed"
+    trading_state: TradingState
+    reason_code: str
+    reason_hash: str | None = None
+    principal: str = ""
+
+
+class OrderAccepted(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """An order passed every check and will be sent, or is held."""
+
+    kind = "order_accepted"
+    request: OrderRequest
+    broker_account_id: BrokerAccountId
+    connection_id: ConnectionId
+    symbol: str
+    currency: str
+    multiplier: Decimal
+    reservation: Reservation
+    trading_date: str
+    risk_date: str
+    send_before: datetime
+    held: bool = False
+    verdicts: tuple[Verdict, ...] = ()
+    limits_version: int = 0
+    fx_rate: Decimal = ONE
+    """Instrument currency to the account's base currency, as used by the checks."""
+    principal: str = ""
+
+
+class OrderDenied(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """An order did not pass our own checks; terminal."""
+
+    kind = "order_denied"
+    request: OrderRequest
+    broker_account_id: BrokerAccountId
+    connection_id: ConnectionId
+    symbol: str
+    currency: str
+    multiplier: Decimal
+    trading_date: str
+    risk_date: str
+    verdicts: tuple[Verdict, ...]
+    limits_version: int = 0
+    principal: str = ""
+
+
+class IntentRecorded(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A request is about to go out under exactly this identity and lease; the first byte follows this commit."""
+
+    kind = "intent_recorded"
+    request_kind: RequestKind
+    attempt: int
+    lease_token: int
+    wire_id: WireId
+    wire_fields: dict[str, str] = {}
+
+
+class RequestInDoubt(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A place or replace may or may not have reached the broker."""
+
+    kind = "request_in_doubt"
+    request_kind: RequestKind
+    reason: str
+
+
+class DoubtQueried(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A complete query of the broker did not show a doubtful request."""
+
+    kind = "doubt_queried"
+    request_kind: RequestKind
+    as_of: datetime
+
+
+class OrderAcknowledged(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """The broker has the order."""
+
+    kind = "order_acknowledged"
+    word: Word = Word.ACKNOWLEDGED
+    broker_order_id: BrokerOrderId | None = None
+    wire_id: WireId | None = None
+    broker_at: datetime
+
+
+class ReplaceRequested(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """New terms passed every check and will be sent."""
+
+    kind = "replace_requested"
+    quantity: Decimal
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+    reservation: Reservation
+    send_before: datetime
+    verdicts: tuple[Verdict, ...] = ()
+    limits_version: int = 0
+    principal: str = ""
+
+
+class ReplaceDenied(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """New terms did not pass our own checks; the order is as before."""
+
+    kind = "replace_denied"
+    quantity: Decimal
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    verdicts: tuple[Verdict, ...]
+    limits_version: int = 0
+    principal: str = ""
+
+
+class OrderReplaced(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """The new terms are in force. `word` is FILLED_WHOLE when the new total is already filled."""
+
+    kind = "order_replaced"
+    quantity: Decimal
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+    word: Word | None = None
+    broker_order_id: BrokerOrderId | None = None
+    broker_at: datetime | None = None
+
+
+class ReplaceRefused(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """The old terms go on."""
+
+    kind = "replace_refused"
+    evidence: Evidence
+    reason: str
+    broker_at: datetime | None = None
+
+
+class CancelRequested(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """Someone wants the rest of the order cancelled."""
+
+    kind = "cancel_requested"
+    principal: str = ""
+
+
+class CancelRefused(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """The broker did not accept the cancel."""
+
+    kind = "cancel_refused"
+    reason: str
+    broker_at: datetime | None = None
+
+
+class OrderFilled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution was booked. `order_id` is None for an execution of an order that is not ours."""
+
+    kind = "order_filled"
+    order_id: OrderId | None = None
+    fill: Fill
+    word: Word
+    late: bool = False
+    over_fill: bool = False
+    fee_known: bool = True
+    broker_order_id: BrokerOrderId | None = None
+
+
+class FeeAttached(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The fee of an execution became known or changed; `fee` replaces what was booked."""
+
+    kind = "fee_attached"
+    order_id: OrderId | None = None
+    broker_account_id: BrokerAccountId
+    exec_id: ExecId
+    fee: Decimal
+
+
+class ExecutionCorrected(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An execution had in truth these figures; positions and cash are restated."""
+
+    kind = "execution_corrected"
+    order_id: OrderId | None = None
+    broker_account_id: BrokerAccountId
+    exec_id: ExecId
+    correction_id: ExecId
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    word: Word | None = None
+
+
+class ExecutionBusted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An execution never happened; positions and cash are restated."""
+
+    kind = "execution_busted"
+    order_id: OrderId | None = None
+    broker_account_id: BrokerAccountId
+    exec_id: ExecId
+    bust_id: ExecId
+    word: Word | None = None
+
+
+class OrderEnded(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """The rest of the order is gone, and what proves it."""
+
+    evidence: Evidence
+    reason_code: str = ""
+    reason: str = ""
+    broker_order_id: BrokerOrderId | None = None
+    broker_at: datetime | None = None
+    principal: str = ""
+
+
+class OrderCanceled(OrderEnded, frozen=True, kw_only=True, omit_defaults=True):
+    """Cancelled, by us or by the broker."""
+
+    kind = "order_canceled"
+
+
+class OrderRejected(OrderEnded, frozen=True, kw_only=True, omit_defaults=True):
+    """Refused by broker or venue, or proved not to be at the broker."""
+
+    kind = "order_rejected"
+
+
+class OrderExpired(OrderEnded, frozen=True, kw_only=True, omit_defaults=True):
+    """Ended by its time in force, or by its time to be sent."""
+
+    kind = "order_expired"
+
+
+class AlertRaised(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a person should see, and what to do about it."""
+
+    kind = "alert_raised"
+    severity: Severity
+    source: str
+    text: str
+    what_to_do: str
+    order_id: OrderId | None = None
+
+
+class PluginQuarantined(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A plugin's rule hung: it denies every order of this ledger until a person releases it."""
+
+    kind = "plugin_quarantined"
+    plugin: str
+    reason: str
+
+
+class PluginReleased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person let a quarantined plugin judge again."""
+
+    kind = "plugin_released"
+    plugin: str
+    principal: str
+
+
+EVENT_CLASSES: tuple[type[Event], ...] = (
+    AccountOpened,
+    CashChanged,
+    TradingStateChanged,
+    OrderAccepted,
+    OrderDenied,
+    IntentRecorded,
+    RequestInDoubt,
+    DoubtQueried,
+    OrderAcknowledged,
+    ReplaceRequested,
+    ReplaceDenied,
+    OrderReplaced,
+    ReplaceRefused,
+    CancelRequested,
+    CancelRefused,
+    OrderFilled,
+    FeeAttached,
+    ExecutionCorrected,
+    ExecutionBusted,
+    OrderCanceled,
+    OrderRejected,
+    OrderExpired,
+    AlertRaised,
+    PluginQuarantined,
+    PluginReleased,
+)
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event in its place: `seq` is gap-free within the ledger, `recorded_at` never decreases."""
+
+    seq: int
+    event_id: EventId
+    recorded_at: datetime
+    event: Event
+
+    @property
+    def order_id(self) -> OrderId | None:
+        """The order that the event concerns, if any."""
+        return getattr(self.event, "order_id", None)
+
+
+Fields = dict[str, Any]
+UPCASTERS: dict[tuple[str, int], Callable[[Fields], Fields]] = {}
+"""(kind, stored version) -> a function from that version's fields to the next version's."""
+
+_CURRENT: dict[str, int] = {cls.kind: cls.version for cls in EVENT_CLASSES}
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+_DECODERS: dict[str, msgspec.json.Decoder[Event]] = {cls.kind: msgspec.json.Decoder(cls) for cls in EVENT_CLASSES}
+_UNTYPED = msgspec.json.Decoder()
+
+
+def encode_event(event: Event) -> bytes:
+    """The event's fields as JSON: the payload column of the log."""
+    return _ENCODER.encode(event)
+
+
+def decode_event(kind: str, version: int, payload: bytes | str) -> Event:
+    """The event of a log row, upcast to the present version. Raises UnknownEvent."""
+    current = _CURRENT.get(kind)
+    if current is None or version > current:
+        raise UnknownEvent(f"event {kind} version {version} is unknown to this build; start a build that wrote it")
+    if version == current:
+        return _DECODERS[kind].decode(payload)
+    fields = _UNTYPED.decode(payload)
+    while version < current:
+        fields = UPCASTERS[kind, version](fields)
+        version += 1
+    cls = next(cls for cls in EVENT_CLASSES if cls.kind == kind)
+    return msgspec.convert(fields, cls)

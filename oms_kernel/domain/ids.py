@@ -1,0 +1,45 @@
+"""Name the ids of the order domain and make the id that a broker sees from ours, the same each time."""
+
+import base64
+import hashlib
+import uuid
+from typing import NewType
+
+TenantId = NewType("TenantId", str)
+LedgerId = NewType("LedgerId", str)
+AccountId = NewType("AccountId", str)
+"""A trading account: what an order request names as `account_id`."""
+BrokerAccountId = NewType("BrokerAccountId", str)
+ConnectionId = NewType("ConnectionId", str)
+OrderId = NewType("OrderId", str)
+ClientOrderId = NewType("ClientOrderId", str)
+"""The caller's own id of an order, unique for ever within tenant and account."""
+WireId = NewType("WireId", str)
+"""The id that we allocate and the broker sees (FIX 11 ClOrdID, IB orderRef)."""
+BrokerOrderId = NewType("BrokerOrderId", str)
+"""The id that the broker allocates (FIX 37 OrderID, IB permId)."""
+ExecId = NewType("ExecId", str)
+InstrumentId = NewType("InstrumentId", str)
+StrategyId = NewType("StrategyId", str)
+StrategyRunId = NewType("StrategyRunId", str)
+GroupId = NewType("GroupId", str)
+EventId = NewType("EventId", str)
+
+SHORTEST_WIRE_ID = 12
+
+
+def wire_id(order_id: OrderId, attempt: int, max_length: int) -> WireId:
+    """The broker-side id of one attempt at an order: base32, at most `max_length` characters.
+
+    The same order and attempt always give the same id. Up to 27 characters a digest stands in for
+    the full 28-character form; under 12 characters collisions would be likely, so that is refused.
+    Raises ValueError on a max_length under 12 or an attempt outside 0..255.
+    """
+    if max_length < SHORTEST_WIRE_ID:
+        raise ValueError(f"a wire id needs at least {SHORTEST_WIRE_ID} characters, the connector allows {max_length}")
+    if not 0 <= attempt <= 255:
+        raise ValueError(f"attempt must lie in 0..255, got {attempt}")
+    raw = uuid.UUID(order_id).bytes + bytes([attempt])
+    if max_length < 28:
+        raw = hashlib.blake2b(raw, digest_size=17).digest()
+    return WireId(base64.b32encode(raw).decode("ascii").rstrip("=")[:max_length])

@@ -1,0 +1,130 @@
+"""Maps with a droppable overlay: committed entries below, a batch's changes above; adopting costs the changes only."""
+
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+G = TypeVar("G", bound=Hashable)
+V = TypeVar("V")
+
+
+class Layered(Generic[K, V]):
+    """A map of immutable values. Without a base it is a plain map; with one it reads through and writes above."""
+
+    __slots__ = ("base", "changes")
+
+    def __init__(self, base: "Layered[K, V] | None" = None) -> None:
+        self.base = base
+        self.changes: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        """The value, or None."""
+        found = self.changes.get(key)
+        if found is None and self.base is not None:
+            return self.base.get(key)
+        return found
+
+    def __getitem__(self, key: K) -> V:
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.changes[key] = value
+
+    def __contains__(self, key: K) -> bool:
+        return self.get(key) is not None
+
+    def __len__(self) -> int:
+        if self.base is None:
+            return len(self.changes)
+        return len(self.base) + sum(1 for key in self.changes if key not in self.base)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All entries, each key once with its newest value; older keys first."""
+        if self.base is not None:
+            for key, value in self.base.items():
+                yield key, self.changes.get(key, value)
+            yield from ((key, value) for key, value in self.changes.items() if key not in self.base)
+        else:
+            yield from self.changes.items()
+
+    def values(self) -> Iterator[V]:
+        """All newest values."""
+        return (value for _, value in self.items())
+
+    def overlay(self) -> "Layered[K, V]":
+        """An empty layer above this one."""
+        return Layered(self)
+
+    def adopt(self, overlay: "Layered[K, V]") -> None:
+        """Take over the changes of an overlay of this map."""
+        self.changes.update(overlay.changes)
+
+
+class Grouped(Generic[G, K, V]):
+    """Groups of entries, each group a small ordered map; an overlay holds only what was added to or removed from it."""
+
+    __slots__ = ("base", "groups")
+
+    def __init__(self, base: "Grouped[G, K, V] | None" = None) -> None:
+        self.base = base
+        self.groups: dict[G, dict[K, V | None]] = {}
+
+    def add(self, group: G, key: K, value: V) -> None:
+        """Put an entry into a group, or replace it."""
+        self.groups.setdefault(group, {})[key] = value
+
+    def remove(self, group: G, key: K) -> None:
+        """Take an entry out of its group."""
+        if self.base is None:
+            entries = self.groups.get(group)
+            if entries is not None:
+                entries.pop(key, None)
+                if not entries:
+                    del self.groups[group]
+        else:
+            self.groups.setdefault(group, {})[key] = None
+
+    def entries(self, group: G) -> Iterator[tuple[K, V]]:
+        """The entries of one group, oldest first."""
+        changed = self.groups.get(group)
+        if self.base is None:
+            for key, value in (changed or {}).items():
+                if value is not None:
+                    yield key, value
+            return
+        changed = changed or {}
+        seen = set()
+        for key, value in self.base.entries(group):
+            if key in changed:
+                seen.add(key)
+                newer = changed[key]
+                if newer is not None:
+                    yield key, newer
+            else:
+                yield key, value
+        for key, added in changed.items():
+            if key not in seen and added is not None:
+                yield key, added
+
+    def keys(self) -> Iterator[G]:
+        """The groups that have or had entries."""
+        seen = set(self.groups)
+        yield from self.groups
+        if self.base is not None:
+            yield from (group for group in self.base.keys() if group not in seen)
+
+    def overlay(self) -> "Grouped[G, K, V]":
+        """An empty layer above this one."""
+        return Grouped(self)
+
+    def adopt(self, overlay: "Grouped[G, K, V]") -> None:
+        """Take over the changes of an overlay."""
+        for group, changed in overlay.groups.items():
+            for key, value in changed.items():
+                if value is None:
+                    self.remove(group, key)
+                else:
+                    self.add(group, key, value)
