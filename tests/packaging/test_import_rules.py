@@ -42,9 +42,7 @@ def test_a_kernel_module_imports_only_what_its_wheel_asks_for(path: Path) -> Non
 def test_a_domain_module_knows_neither_the_outside_nor_the_rest_of_the_kernel(path: Path) -> None:
     names = set(imports(path))
     assert {name for name in names if root(name) in DOMAIN_MAY_NOT} == set()
-    assert {
-        name for name in names if root(name) == "oms_kernel" and not name.startswith("oms_kernel.domain")
-    } == set()
+    assert {name for name in names if root(name) == "oms_kernel" and not name.startswith("oms_kernel.domain")} == set()
 
 
 def test_a_planted_import_is_found(tmp_path: Path) -> None:

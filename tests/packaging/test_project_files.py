@@ -20,9 +20,7 @@ def project(folder: Path) -> dict:
 
 
 def test_requirements_for_people_without_uv_are_those_of_the_dev_group() -> None:
-    lines = [
-        line for line in (ROOT / "requirements-dev.txt").read_text().splitlines() if not line.startswith("#")
-    ]
+    lines = [line for line in (ROOT / "requirements-dev.txt").read_text().splitlines() if not line.startswith("#")]
     folders = [line.removeprefix("-e ") for line in lines if line.startswith("-e ")]
     assert {(ROOT / folder).resolve() for folder in folders} == set(MEMBERS)
     assert [line for line in lines if not line.startswith("-e ")] == project(ROOT)["dependency-groups"]["dev"]
@@ -56,9 +54,7 @@ def test_the_application_brings_no_plugin() -> None:
 
 
 def test_every_distribution_is_measured_checked_and_bound_by_the_import_rules() -> None:
-    packages = {
-        project(folder)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"][0] for folder in MEMBERS
-    }
+    packages = {project(folder)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"][0] for folder in MEMBERS}
     tools = project(ROOT)["tool"]
     assert set(tools["coverage"]["run"]["source_pkgs"]) == packages
     assert set(tools["importlinter"]["root_packages"]) == packages

@@ -79,9 +79,7 @@ class Environment:
 
     def run(self, program: str, *arguments: str) -> str:
         """The standard output of a program of the environment."""
-        return run(
-            str(self._programs / program), *arguments, cwd=self._folder, OMS_HOME=str(self._folder / "home")
-        )
+        return run(str(self._programs / program), *arguments, cwd=self._folder, OMS_HOME=str(self._folder / "home"))
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -152,9 +150,7 @@ def wheel(folder: Path, name: str) -> Path:
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
     """The standard output of a command that succeeds."""
-    inherited = {
-        key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "OMS_", "VIRTUAL"))
-    }
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "OMS_", "VIRTUAL"))}
     done = subprocess.run(
         command,
         cwd=cwd,

@@ -131,9 +131,7 @@ def _programs(folder: Path, user: str | None) -> Path:
     """The folder of `postgres` and `initdb`, where `user` can run them."""
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        raise ServiceUnavailable(
-            f"{WHEEL} has no wheel for this system ({sys.platform}); set OMS_TEST_POSTGRES_URL"
-        )
+        raise ServiceUnavailable(f"{WHEEL} has no wheel for this system ({sys.platform}); set OMS_TEST_POSTGRES_URL")
     package = Path(spec.submodule_search_locations[0])
     programs = package / "pginstall18" / "bin"
     if user is None or _runs(programs, user):

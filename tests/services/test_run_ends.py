@@ -90,9 +90,7 @@ def test_a_named_server_that_does_not_answer_fails(run) -> None:
 
 @pytest.mark.integration
 def test_markers_follow_from_the_fixtures(run) -> None:
-    process = run(
-        NEEDS_REDIS + "def test_needs_nothing(): assert True\n", "-m", "unit", "--collect-only", "-q"
-    )
+    process = run(NEEDS_REDIS + "def test_needs_nothing(): assert True\n", "-m", "unit", "--collect-only", "-q")
     output, _ = process.communicate(timeout=60)
     assert "test_needs_nothing" in output
     assert "test_needs_redis" not in output
