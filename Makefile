@@ -6,6 +6,8 @@ PYTHON := $(BIN)/python
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 JOBS   ?= 2
+# Each worker gets a run of neighbouring tests, so that a module's servers start once; idle workers steal.
+SPREAD  = -n $(JOBS) --dist worksteal
 
 # Which campaign, how often, from which seed: make campaign NAME=kill N=40 SEED=7
 NAME ?= kill
@@ -32,7 +34,7 @@ dev-install: $(STAMP) ## make .venv with everything in it; the other targets do 
 
 test: $(STAMP) ## run every test, on real PostgreSQL, Redis and Chromium (COVERAGE=85 sets a gate)
 	$(if $(COVERAGE),@$(BIN)/coverage erase)
-	$(PYTEST) -n $(JOBS) $(ARGS)
+	$(PYTEST) $(SPREAD) $(ARGS)
 	$(if $(COVERAGE),@$(BIN)/coverage combine --quiet)
 	$(if $(COVERAGE),@$(BIN)/coverage report --fail-under=$(COVERAGE))
 
@@ -40,7 +42,7 @@ test-unit: $(STAMP) ## run the tests that need nothing but Python
 	$(PYTHON) -m pytest -m unit $(ARGS)
 
 test-integration: $(STAMP) ## run the tests that use servers, a browser or processes
-	$(PYTHON) -m pytest -n $(JOBS) -m integration $(ARGS)
+	$(PYTHON) -m pytest $(SPREAD) -m integration $(ARGS)
 
 test-cov: ## run every test and report coverage, also as htmlcov/index.html
 	@$(MAKE) test COVERAGE=85

@@ -59,6 +59,7 @@ def test_every_distribution_is_measured_checked_and_bound_by_the_import_rules() 
     assert set(tools["coverage"]["run"]["source_pkgs"]) == packages
     assert set(tools["importlinter"]["root_packages"]) == packages
     assert set(tools["ruff"]["lint"]["isort"]["known-first-party"]) == packages
+    assert {(ROOT / folder).resolve() for folder in tools["mypy"]["mypy_path"].split(":")} == set(MEMBERS[1:])
 
 
 def test_make_alone_lists_every_target() -> None:
