@@ -77,12 +77,16 @@ def postgres_server_url(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def new_postgres_database(postgres_server_url: str, worker_label: str) -> Iterator[Callable[[], str]]:
-    """Makes a fresh, empty database at each call and gives its superuser URL; all are dropped at the end."""
+def new_postgres_database(postgres_server_url: str, worker_label: str) -> Iterator[Callable[..., str]]:
+    """Makes a fresh database at each call and gives its superuser URL; all are dropped at the end.
+
+    Empty, or with `new_postgres_database(template=url)` a copy of one that nobody is connected to: a schema that was
+    migrated once is copied in some 50 ms.
+    """
     made: list[str] = []
 
-    def new() -> str:
-        made.append(postgres.create_database(postgres_server_url, worker_label))
+    def new(template: str | None = None) -> str:
+        made.append(postgres.create_database(postgres_server_url, worker_label, template))
         return made[-1]
 
     yield new

@@ -112,19 +112,28 @@ def check_superuser(url: str) -> None:
         raise ServiceUnavailable("PostgreSQL answers, but its user is not a superuser")
 
 
-def create_database(server_url: str, label: str) -> str:
-    """The URL of a new, empty database, whose name begins with `oms_test_` and `label`."""
+def create_database(server_url: str, label: str, template: str | None = None) -> str:
+    """The URL of a new database, whose name begins with `oms_test_` and `label`.
+
+    template: the URL of the database to copy, which nobody may be connected to; without it the new one is empty.
+    """
     name = f"oms_test_{label}_{secrets.token_hex(6)}"
+    source = _database(template) if template else "template0"
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        connection.execute(statement)
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
 
 
 def drop_database(server_url: str, database_url: str) -> None:
     """Remove what `create_database` made, whoever is still connected."""
-    name = urlsplit(database_url).path.removeprefix("/")
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(_database(database_url)))
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(statement)
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
 
 
 def _programs(folder: Path, user: str | None) -> Path:

@@ -48,6 +48,14 @@ def test_each_postgres_database_is_empty_and_of_its_own(new_postgres_database: C
         assert connection.execute("SELECT * FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
 
 
+def test_a_postgres_database_can_be_a_copy_of_a_prepared_one(new_postgres_database: Callable[..., str]) -> None:
+    prepared = new_postgres_database()
+    with psycopg.connect(prepared) as connection:
+        connection.execute("CREATE TABLE prepared (id int)")
+    with psycopg.connect(new_postgres_database(template=prepared)) as connection:
+        assert connection.execute("SELECT * FROM prepared").fetchall() == []
+
+
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_redis_answers_and_is_empty_for_each_test(redis_url: str, time: str) -> None:
     client = redis.Redis.from_url(redis_url)
