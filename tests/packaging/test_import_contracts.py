@@ -42,6 +42,7 @@ PLANTED = [
     ("app-layers", "oms_app/flow/routing.py", "from oms_app.api import door"),
     ("app-layers", "oms_app/store/queries.py", "from oms_app.flow import intake"),
     ("app-layers", "oms_app/config.py", "from oms_app.store import tables"),
+    ("app-layers", "oms_app/placeless.py", ""),
 ]
 
 
