@@ -1,0 +1,295 @@
+"""Turn environment variables and an optional TOML file into one frozen Settings; refuse what is unknown or wrong by name.
+
+A setting `lease_s` is the variable OMS_LEASE_S, or OMS_LEASE_S_FILE naming a file that holds the value, or the key
+`lease_s` in the TOML file named by OMS_CONFIG; the environment wins. Importing this module reads nothing.
+"""
+
+import difflib
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta
+
+from oms_kernel.contracts.plugin import Secret
+
+PREFIX = "OMS_"
+FILE_SUFFIX = "_FILE"
+PLAIN_NAMES = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url", "SECRET_KEY": "secret_key", "DEBUG": "debug"}
+"""Names without the prefix that hosting platforms set; the prefixed name wins."""
+NOT_SETTINGS = frozenset({"OMS_CONFIG", "OMS_URL", "OMS_API_KEY", "OMS_STREAM_URL"})
+"""Variables that the command line reads for itself."""
+IGNORED_PREFIXES = ("OMS_TEST_", "OMS_BENCH_", "OMS_CAMPAIGN_")
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=1024)]
+
+
+class SettingsError(Exception):
+    """A setting is unknown or wrong; the text names the variable and the fix."""
+
+    code = "invalid_settings"
+
+
+class Environment(StrEnum):
+    """Which home the system runs in: one machine with SQLite, or PostgreSQL and Redis with N of each process."""
+
+    EMBEDDED = "embedded"
+    PRODUCTION = "production"
+
+
+class LogLevel(StrEnum):
+    """The least severe log line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a process is told from outside. Build it with `load_settings`."""
+
+    home: Path = Path("var")
+    database_url: str = ""
+    migrate_database_url: str = ""
+    redis_url: str | None = None
+    secret_key: Secret = Secret("")
+    environment: Environment = Environment.EMBEDDED
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    stream_port: Port = 8001
+    public_url: str = ""
+    public_stream_url: str = ""
+    api_workers: Count = 1
+    api_threads: Count = 16
+    body_limit_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
+    rate_limit_per_s: Annotated[float, Meta(gt=0)] = 200.0
+    rate_limit_burst: Annotated[int, Meta(ge=1)] = 400
+
+    access_token_s: Seconds = 900
+    refresh_token_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 2_592_000
+    argon2_time_cost: Annotated[int, Meta(ge=1, le=16)] = 3
+    argon2_memory_kib: Annotated[int, Meta(ge=1024, le=1_048_576)] = 65_536
+    argon2_parallelism: Annotated[int, Meta(ge=1, le=16)] = 4
+
+    send_window_s: Seconds = 10
+    quote_max_age_s: Seconds = 5
+    maximum_pause_s: Seconds = 10
+    ack_timeout_factor: Annotated[float, Meta(gt=0, le=100)] = 1
+    lease_s: Seconds = 20
+    poll_ms: Annotated[int, Meta(ge=5, le=5000)] = 100
+    heartbeat_timeout_s: Seconds = 10
+
+    disabled_plugins: tuple[str, ...] = ()
+    required_plugins: tuple[str, ...] = ()
+    market_data: Path | None = None
+    allow_private_webhooks: bool = True
+    log_level: LogLevel = LogLevel.INFO
+    debug: bool = False
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the one-machine home on SQLite."""
+        return self.environment is Environment.EMBEDDED
+
+    @property
+    def url(self) -> str:
+        """Where people and programs reach the API and the dashboard."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def stream_url(self) -> str:
+        """Where the event stream answers."""
+        return self.public_stream_url or f"http://{self.host}:{self.stream_port}"
+
+    def shown(self) -> dict[str, Any]:
+        """The settings for people: secrets and the passwords inside URLs are masked."""
+        values: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, Secret):
+                value = Secret.MASK if value.reveal() else ""
+            elif isinstance(value, Path):
+                value = str(value)
+            elif isinstance(value, tuple):
+                value = list(value)
+            elif name.endswith("_url") and value:
+                value = mask_url(value)
+            values[name] = value
+        return values
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
+
+
+def load_settings(env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings, ready to serve: the home exists (mode 0700) and there is a secret key.
+
+    Embedded, a random key is made on first use and kept in `home/secret_key` (mode 0600).
+    Raises SettingsError, for production also when no OMS_SECRET_KEY is given.
+    """
+    settings = read_settings(env)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if settings.secret_key.reveal():
+        return settings
+    if not settings.is_embedded:
+        raise SettingsError("OMS_SECRET_KEY is missing: give a random text of at least 32 characters")
+    return msgspec.structs.replace(settings, secret_key=Secret(_kept_secret(settings.home / "secret_key")))
+
+
+def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings as they are told, without touching the home; `secret_key` may be empty. Raises SettingsError."""
+    values = _from_file(env.get("OMS_CONFIG"))
+    values.update(_from_environment(env))
+    settings = _convert(values)
+    home = settings.home.expanduser().absolute()
+    database_url = settings.database_url or f"sqlite:///{home}/oms.db"
+    production = urlsplit(database_url).scheme.startswith("postgres")
+    defaults: dict[str, Any] = {}
+    if "environment" not in values:
+        defaults["environment"] = Environment.PRODUCTION if production else Environment.EMBEDDED
+    if "lease_s" not in values:
+        defaults["lease_s"] = 10.0 if production else 20.0
+    if "allow_private_webhooks" not in values:
+        defaults["allow_private_webhooks"] = not production
+    settings = msgspec.structs.replace(
+        settings,
+        home=home,
+        database_url=database_url,
+        migrate_database_url=settings.migrate_database_url or database_url,
+        **defaults,
+    )
+    _check(settings)
+    return settings
+
+
+def mask_url(url: str) -> str:
+    """The URL with its password replaced by asterisks."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return Secret.MASK
+    if parts.password is None:
+        return url
+    where = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:{Secret.MASK}@{where}"))
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def _check(settings: Settings) -> None:
+    scheme = urlsplit(settings.database_url).scheme.partition("+")[0]
+    if scheme not in {"sqlite", "postgres", "postgresql"}:
+        raise SettingsError(f"OMS_DATABASE_URL begins with {scheme!r}: give postgresql://... or sqlite:///path")
+    key = settings.secret_key.reveal()
+    if key and len(key) < 32:
+        raise SettingsError(f"OMS_SECRET_KEY has {len(key)} characters: give a random text of at least 32")
+    both = sorted(set(settings.disabled_plugins) & set(settings.required_plugins))
+    if both:
+        raise SettingsError(f"OMS_DISABLED_PLUGINS and OMS_REQUIRED_PLUGINS both name {both[0]}: name it in one only")
+
+
+def _from_file(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        values = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise SettingsError(f"OMS_CONFIG names {path}, which cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"OMS_CONFIG names {path}, which is no TOML: {error}") from None
+    for name in values:
+        if name not in Settings.__struct_fields__:
+            raise SettingsError(f"{path}: unknown setting {name!r}{_suggestion(name, Settings.__struct_fields__)}")
+    return values
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    known = {variable(field): field for field in Settings.__struct_fields__}
+    values: dict[str, Any] = {}
+    for name, field in PLAIN_NAMES.items():
+        if _given(env, name):
+            values[field] = _value(env, name)
+    for name in env:
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS or name.startswith(IGNORED_PREFIXES):
+            continue
+        base = name if name in known else name.removesuffix(FILE_SUFFIX)
+        if base not in known:
+            raise SettingsError(f"unknown setting {name}{_suggestion(name, known)}")
+        if _given(env, base):
+            values[known[base]] = _value(env, base)
+    return values
+
+
+def _given(env: Mapping[str, str], name: str) -> bool:
+    return bool(env.get(name)) or bool(env.get(name + FILE_SUFFIX))
+
+
+def _value(env: Mapping[str, str], name: str) -> str:
+    text, path = env.get(name), env.get(name + FILE_SUFFIX)
+    if text and path:
+        raise SettingsError(f"{name} and {name}{FILE_SUFFIX} are both set: unset one")
+    if not path:
+        return text or ""
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{name}{FILE_SUFFIX} names {path}, which cannot be read: {error.strerror}") from None
+
+
+def _convert(values: Mapping[str, Any]) -> Settings:
+    plain: dict[str, Any] = {}
+    for field, value in values.items():
+        is_list = field in {"disabled_plugins", "required_plugins"} and isinstance(value, str)
+        plain[field] = [part.strip() for part in value.split(",") if part.strip()] if is_list else value
+        one = {field: plain[field]}
+        try:
+            msgspec.convert(one, Settings, strict=False, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            reason = str(error).partition(" - at ")[0]
+            raise SettingsError(f"{variable(field)} is wrong: {reason}") from None
+    return msgspec.convert(plain, Settings, strict=False, dec_hook=_decode)
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+
+
+def _suggestion(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else ": it is not in .env.example, unset it"
+
+
+def _kept_secret(path: Path) -> str:
+    """The secret in the file; made on first use. Two processes starting together end up with the same one."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_secret(path)
+    with os.fdopen(descriptor, "w") as file:
+        text = secrets.token_urlsafe(48)
+        file.write(text)
+    return text
+
+
+def _read_secret(path: Path) -> str:
+    text = path.read_text().strip()
+    if len(text) < 32:
+        raise SettingsError(f"{path} holds no secret key: remove the file, sign-ins then end, or set OMS_SECRET_KEY")
+    return text

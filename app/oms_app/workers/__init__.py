@@ -1,0 +1,1 @@
+"""Chores: webhook deliveries, the sweeper, everything with a due time."""
