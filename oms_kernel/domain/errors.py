@@ -1,4 +1,4 @@
-"""The kernel's error tree: each with a stable `code`, the `field` at fault where there is one, and the fix in its text."""
+"""The kernel's error tree: each with a stable `code`, the `field` at fault if there is one, and the fix in its text."""
 
 
 class KernelError(Exception):

@@ -72,7 +72,7 @@ class Instrument(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidRequest(f"{field} must be greater than 0", field=field)
         if not is_multiple(price, self.tick_size):
             raise InvalidRequest(
-                f"{field} {to_text(price)} is not a multiple of the tick size {to_text(self.tick_size)} of {self.symbol}",
+                f"{field} {to_text(price)} is not a multiple of {self.symbol}'s tick size {to_text(self.tick_size)}",
                 field=field,
             )
 
@@ -82,6 +82,6 @@ class Instrument(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidRequest(f"{field} must be greater than 0", field=field)
         if not is_multiple(quantity, self.lot_size):
             raise InvalidRequest(
-                f"{field} {to_text(quantity)} is not a multiple of the lot size {to_text(self.lot_size)} of {self.symbol}",
+                f"{field} {to_text(quantity)} is not a multiple of {self.symbol}'s lot size {to_text(self.lot_size)}",
                 field=field,
             )

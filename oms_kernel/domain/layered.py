@@ -17,7 +17,7 @@ class Layered(Generic[K, V]):
         self.base = base
         self.changes: dict[K, V] = {}
 
-    def get(self, key: K) -> V | None:
+    def get(self, key: K, /) -> V | None:
         """The value, or None."""
         found = self.changes.get(key)
         if found is None and self.base is not None:

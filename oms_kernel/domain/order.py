@@ -176,7 +176,7 @@ class ReplaceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An order as the log tells it. `status` is what the broker proved, `place`, `replace`, `cancel` what is under way."""
+    """An order as the log tells it: `status` is what was proved; `place`, `replace`, `cancel` are what is under way."""
 
     order_id: OrderId
     request: OrderRequest

@@ -1,0 +1,89 @@
+"""One transaction's worth of a ledger: decisions recorded on an overlay, to be committed and adopted, or dropped.
+
+`LedgerState` is the committed book with the memories of the rules beside it; a `Batch` gives seq, id and time to each
+event and folds it at once, so that every order of the batch sees those before it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from oms_kernel.domain.book import Book
+from oms_kernel.domain.events import Event, Recorded
+from oms_kernel.domain.ids import EventId
+from oms_kernel.domain.layered import Layered
+from oms_kernel.engine import JudgedRule
+
+
+class RememberingRule(JudgedRule, Protocol):
+    """A judged rule that may have memory."""
+
+    stateful: bool
+
+    def initial_state(self) -> Any:
+        """The state before the first event."""
+
+    def fold(self, state: Any, recorded: Recorded) -> tuple[Any, tuple[Any, ...]]:
+        """(the state after the event, triggers)."""
+
+
+class LedgerState:
+    """The committed state of one ledger: its book, its rules in their order, and what they remember."""
+
+    def __init__(self, rules: Sequence[RememberingRule] = ()) -> None:
+        self.book = Book()
+        self.rules: tuple[RememberingRule, ...] = tuple(rules)
+        self.memories: Layered[str, Any] = Layered()
+
+    def fold(self, events: Iterable[Recorded]) -> None:
+        """Take over committed events that others wrote."""
+        remembering = [rule for rule in self.rules if rule.stateful]
+        for recorded in events:
+            self.book.apply(recorded)
+            _remember(remembering, self.memories, recorded)
+
+    def change_rules(self, rules: Sequence[RememberingRule], history: Iterable[Recorded]) -> None:
+        """Judge by other rules from now on; those with memory rebuild it from the ledger's whole history."""
+        self.rules = tuple(rules)
+        self.memories = Layered()
+        remembering = [rule for rule in self.rules if rule.stateful]
+        if remembering:
+            for recorded in history:
+                _remember(remembering, self.memories, recorded)
+
+    def adopt(self, batch: "Batch") -> None:
+        """Take over a batch whose events are committed."""
+        self.book.adopt(batch.book)
+        self.memories.adopt(batch.memories)
+
+
+class Batch:
+    """Events recorded on top of a committed state. Drop it, or commit its events and `adopt` it."""
+
+    def __init__(self, state: LedgerState, *, now: datetime, new_id: Callable[[], str]) -> None:
+        self.book = state.book.overlay()
+        self.memories = state.memories.overlay()
+        self.rules = state.rules
+        self.now = max(now, state.book.recorded_at) if state.book.recorded_at else now
+        """The batch's one moment; it never lies before the ledger's last event."""
+        self.events: list[Recorded] = []
+        self._remembering = [rule for rule in state.rules if rule.stateful]
+        self._new_id = new_id
+
+    def record(self, *events: Event) -> None:
+        """Give each event its place in the ledger and fold it into book and memories."""
+        for event in events:
+            recorded = Recorded(
+                seq=self.book.seq + 1, event_id=EventId(self._new_id()), recorded_at=self.now, event=event
+            )
+            self.book.apply(recorded)
+            _remember(self._remembering, self.memories, recorded)
+            self.events.append(recorded)
+
+
+def _remember(rules: Sequence[RememberingRule], memories: Layered[str, Any], recorded: Recorded) -> None:
+    for rule in rules:
+        state = memories.get(rule.key)
+        if state is None:
+            state = rule.initial_state()
+        memories[rule.key], _ = rule.fold(state, recorded)
