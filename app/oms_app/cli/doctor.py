@@ -1,0 +1,180 @@
+"""`oms doctor`: look at this machine and its settings, change nothing, and say for each finding what to do."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from oms_app.cli.errors import CommandFailed
+from oms_app.cli.output import json_option, print_table, show
+from oms_app.config import Settings, mask_url, read_settings
+
+LEAST_DISK_BYTES = 200 * 1024 * 1024
+OLDEST_PYTHON = (3, 11)
+EARLIEST_CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One look at one thing: ok, warning or failed; `fix` says what to do about it."""
+
+    name: str
+    status: str
+    detail: str
+    fix: str = ""
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check this machine and its settings, and say what to fix."""
+    settings = read_settings()
+    findings = [finding for check in CHECKS for finding in check(settings)]
+    rows = [msgspec.to_builtins(finding) for finding in findings]
+    facts: dict[str, Any] = {"findings": rows, "settings": settings.shown()}
+    show(as_json, facts, lambda: print_table("Doctor", ("name", "status", "detail", "fix"), rows, empty=""))
+    if any(finding.status == "failed" for finding in findings):
+        raise CommandFailed("something needs fixing")
+
+
+def check_python(settings: Settings) -> Iterator[Finding]:
+    """The interpreter's version."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info[:2] >= OLDEST_PYTHON
+    yield Finding("python", "ok" if good else "failed", version, "" if good else "use Python 3.11 or newer")
+
+
+def check_clock(settings: Settings) -> Iterator[Finding]:
+    """Whether the clock is plausible and ticks."""
+    now = datetime.now(UTC)
+    if now < EARLIEST_CLOCK:
+        yield Finding("clock", "failed", f"the clock says {now:%Y-%m-%d}", "set the clock, better: use NTP")
+        return
+    before, wall = time.monotonic(), time.time()
+    time.sleep(0.05)
+    drift_ms = abs((time.time() - wall) - (time.monotonic() - before)) * 1000
+    good = drift_ms < 20
+    fix = "" if good else "the wall clock jumps: look at the time service"
+    yield Finding("clock", "ok" if good else "warning", f"{now:%Y-%m-%dT%H:%M:%SZ}", fix)
+
+
+def check_home(settings: Settings) -> Iterator[Finding]:
+    """Whether the home is private and has room."""
+    if not settings.home.exists():
+        yield Finding("home", "ok", f"{settings.home} will be made on first start")
+        return
+    mode = settings.home.stat().st_mode & 0o777
+    if mode & 0o077:
+        yield Finding("home", "warning", f"{settings.home} has mode {mode:o}", f"chmod 700 {settings.home}")
+    else:
+        yield Finding("home", "ok", str(settings.home))
+    for name in ("secret_key", "demo.json"):
+        path = settings.home / name
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield Finding(name, "failed", f"{path} can be read by others", f"chmod 600 {path}")
+
+
+def check_disk(settings: Settings) -> Iterator[Finding]:
+    """Whether there is room for the database and the logs."""
+    place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    good = free >= LEAST_DISK_BYTES
+    yield Finding("disk", "ok" if good else "failed", f"{free // 2**20} MiB free", "" if good else "make room")
+
+
+def check_database(settings: Settings) -> Iterator[Finding]:
+    """Whether the database answers and has the newest schema."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from oms_app.store import schema
+
+    shown = mask_url(settings.database_url)
+    if settings.database_url.startswith("sqlite") and not _sqlite_exists(settings):
+        yield Finding("database", "ok", f"{shown} will be made on first start")
+        return
+    try:
+        problems = schema.check(settings.migrate_database_url)
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        yield Finding("database", "failed", f"{shown}: {reason}", "start it, or correct OMS_DATABASE_URL")
+        return
+    yield Finding("database", "ok", shown)
+    if problems:
+        yield Finding("migrations", "failed", "; ".join(problems), "oms db upgrade")
+    else:
+        yield Finding("migrations", "ok", f"at {schema.current(settings.migrate_database_url)}")
+
+
+def check_redis(settings: Settings) -> Iterator[Finding]:
+    """Whether Redis answers, where it is configured."""
+    if settings.redis_url is None:
+        yield Finding("redis", "ok", "not configured: hints come by polling")
+        return
+    import redis
+
+    try:
+        with redis.Redis.from_url(settings.redis_url, socket_connect_timeout=2, socket_timeout=2) as client:
+            client.ping()
+    except redis.RedisError as error:
+        yield Finding(
+            "redis", "failed", f"{mask_url(settings.redis_url)}: {error}", "start it, or correct OMS_REDIS_URL"
+        )
+    else:
+        yield Finding("redis", "ok", mask_url(settings.redis_url))
+
+
+def check_plugins(settings: Settings) -> Iterator[Finding]:
+    """Whether every installed plugin loads."""
+    from oms_app.bootstrap import build_plugins
+
+    host, _registries = build_plugins(settings)
+    reports = host.report()
+    if not reports:
+        yield Finding("plugins", "warning", "none is installed", "install at least a broker, such as oms-sim-broker")
+    for one in reports:
+        status = str(one.status)
+        if status in {"BROKEN", "REFUSED"}:
+            yield Finding("plugins", "failed", f"{one.name}: {one.reason}", f"upgrade or remove {one.distribution}")
+    loaded = [one.name for one in reports if str(one.status) == "LOADED"]
+    if loaded:
+        yield Finding("plugins", "ok", ", ".join(loaded))
+
+
+def check_sim_broker(settings: Settings) -> Iterator[Finding]:
+    """Whether the simulated broker answers, where it was started."""
+    path = settings.home / "sim_broker.endpoint.json"
+    if not path.exists():
+        yield Finding("sim broker", "ok", "not running")
+        return
+    try:
+        endpoint = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        socket.create_connection((endpoint.get("host", "127.0.0.1"), int(endpoint["port"])), timeout=1).close()
+    except (OSError, msgspec.DecodeError, KeyError, ValueError) as error:
+        yield Finding("sim broker", "warning", f"{path} names nobody who answers: {error}", "start it with `oms run`")
+    else:
+        yield Finding("sim broker", "ok", f"answers at port {endpoint['port']}")
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    check_python,
+    check_clock,
+    check_home,
+    check_disk,
+    check_database,
+    check_redis,
+    check_plugins,
+    check_sim_broker,
+)
+
+
+def _sqlite_exists(settings: Settings) -> bool:
+    from pathlib import Path
+
+    return Path(settings.database_url.removeprefix("sqlite:///")).exists()

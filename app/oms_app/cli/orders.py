@@ -1,0 +1,154 @@
+"""`oms orders`: an order from the command line to the API, and what became of it back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from oms_app.cli.connection import Api, connected
+from oms_app.cli.output import err, json_option, print_facts, print_table, progress, show
+from oms_kernel.domain.order import OrderType, Side, TimeInForce
+
+COLUMNS = (
+    "order_id", "symbol", "side", "quantity", "filled_quantity", "order_type", "limit_price", "stop_price",
+    "average_price", "state", "reason",
+)  # fmt: skip
+EVENT_COLUMNS = ("seq", "recorded_at", "kind", "detail")
+ENVELOPE = frozenset({"seq", "event_id", "kind", "version", "recorded_at", "account_id", "order_id", "ledger_id"})
+RESTING = frozenset({"HELD", "WORKING", "PARTIALLY_FILLED", "IN_DOUBT"})
+FINISHED = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "DENIED"})
+
+
+@click.group()
+def orders() -> None:
+    """Place, list, show and cancel orders."""
+
+
+@orders.command()
+@click.argument("side", type=click.Choice([side.value for side in Side], case_sensitive=False))
+@click.argument("quantity")
+@click.argument("symbol")
+@click.option("--account-id", help="The trading account. Default: the demo's.")
+@click.option("--order-type", "-t", default="MARKET", show_default=True,
+              type=click.Choice([kind.value for kind in OrderType], case_sensitive=False))  # fmt: skip
+@click.option("--limit-price", "-l", help="For LIMIT and STOP_LIMIT.")
+@click.option("--stop-price", "-s", help="The trigger of STOP and STOP_LIMIT.")
+@click.option("--trail-amount", help="For TRAILING_STOP, in money.")
+@click.option("--trail-percent", help="For TRAILING_STOP, in percent.")
+@click.option("--time-in-force", "-f", default=None,
+              type=click.Choice([kind.value for kind in TimeInForce], case_sensitive=False))  # fmt: skip
+@click.option("--expire-at", help="For GTD: RFC 3339, such as 2031-05-01T20:00:00Z.")
+@click.option("--queue-until", help="Wait for the broker until this time: RFC 3339.")
+@click.option("--client-order-id", help="Your own id; a second order with the same id is refused.")
+@click.option("--idempotency-key", help="The same key and order twice is one order.")
+@click.option("--exchange", help="Narrows the symbol to one venue.")
+@click.option("--wait", "wait_s", type=float, default=0, metavar="SECONDS", help="Wait until the order rests or ends.")
+@json_option
+@connected
+def place(api: Api, as_json: bool, wait_s: float, idempotency_key: str | None, **terms: Any) -> None:
+    """Place an order: oms orders place BUY 10 SPY --order-type LIMIT --limit-price 450.10"""
+    body = {name: value for name, value in terms.items() if value is not None}
+    body.setdefault("account_id", api.facts.account_id)
+    if body["account_id"] is None:
+        body["account_id"] = _only_account(api)
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+    order = api.post("/orders", body, headers=headers)
+    if wait_s:
+        order = _settled(api, order, wait_s)
+    show(as_json, order, lambda: print_table("Order", COLUMNS, [order], empty=""))
+
+
+@orders.command("list")
+@click.option("--account-id", help="Only this trading account.")
+@click.option("--symbol", help="Only this symbol.")
+@click.option("--state", help="Only this state, such as FILLED or WORKING.")
+@click.option("--strategy-id", help="Only this strategy's orders.")
+@click.option("--limit", default=50, show_default=True, help="At most so many, newest first; 0 for all.")
+@json_option
+@connected
+def list_orders(api: Api, as_json: bool, limit: int, **filters: Any) -> None:
+    """List orders, newest first."""
+    found: list[dict[str, Any]] = []
+    with progress() as bar:
+        task = bar.add_task("orders", total=limit or None)
+        for page in api.pages("/orders", at_most=limit or None, **filters):
+            found += page
+            bar.update(task, completed=len(found))
+    show(as_json, {"items": found}, lambda: print_table("Orders", COLUMNS, found, empty="no orders"))
+
+
+@orders.command("show")
+@click.argument("order_id")
+@json_option
+@connected
+def show_order(api: Api, as_json: bool, order_id: str) -> None:
+    """Show one order and everything that happened to it."""
+    order = api.get(f"/orders/{order_id}")
+    events = api.get(f"/orders/{order_id}/events")["items"]
+
+    def for_people() -> None:
+        print_facts("Order", order)
+        print_table("Events", EVENT_COLUMNS, [_told(event) for event in events], empty="no events")
+
+    show(as_json, {"order": order, "events": events}, for_people)
+
+
+@orders.command()
+@click.argument("order_ids", nargs=-1)
+@click.option("--all", "cancel_all", is_flag=True, help="Cancel every open order (of --account-id, if given).")
+@click.option("--account-id", help="With --all: only this trading account.")
+@json_option
+@connected
+def cancel(api: Api, as_json: bool, order_ids: tuple[str, ...], cancel_all: bool, account_id: str | None) -> None:
+    """Cancel orders by id, or all of them."""
+    if bool(order_ids) == cancel_all:
+        raise click.UsageError("give order ids, or --all")
+    if cancel_all:
+        answer = api.post("/orders/cancel-all", {"account_id": account_id} if account_id else {})
+        results = answer.get("results", answer.get("items", []))
+    else:
+        results = []
+        with progress() as bar:
+            for order_id in bar.track(order_ids, description="cancelling"):
+                results.append({"order_id": order_id, "order": api.post(f"/orders/{order_id}/cancel")})
+
+    def for_people() -> None:
+        rows = [
+            {"order_id": one.get("order_id") or (one.get("order") or {}).get("order_id"),
+             "state": (one.get("order") or {}).get("state"),
+             "problem": (one.get("problem") or {}).get("detail")}
+            for one in results
+        ]  # fmt: skip
+        print_table("Cancelled", ("order_id", "state", "problem"), rows, empty="no open orders")
+
+    show(as_json, {"results": results}, for_people)
+
+
+def _only_account(api: Api) -> str:
+    accounts = api.get("/accounts")["items"]
+    if len(accounts) != 1:
+        raise click.UsageError(f"there are {len(accounts)} accounts: name one with --account-id (`oms accounts`)")
+    return str(accounts[0]["account_id"])
+
+
+def _settled(api: Api, order: dict[str, Any], wait_s: float) -> dict[str, Any]:
+    """The order once it rests at the broker or has ended; as it is when the time is over."""
+    deadline = time.monotonic() + wait_s
+    is_resting_kind = order.get("order_type") != OrderType.MARKET
+    while time.monotonic() < deadline:
+        state = order.get("state")
+        if state in FINISHED or (is_resting_kind and state in RESTING):
+            return order
+        time.sleep(0.05)
+        order = api.get(f"/orders/{order['order_id']}")
+    err().print(f"[yellow]still {order.get('state')} after {wait_s:g} s[/yellow]")
+    return order
+
+
+def _told(event: dict[str, Any]) -> dict[str, Any]:
+    """An event as a row: its own fields in one column."""
+    fields = dict(event.get("payload") or event.get("data") or event)
+    rest = {name: value for name, value in fields.items() if name not in ENVELOPE and value not in (None, "", [], {})}
+    return {**event, "detail": rest}
