@@ -1,0 +1,364 @@
+"""One call into a plugin in, its result or the contract's answer to its failure out: a rule that fails denies.
+
+A guarded rule never raises but for RuleHung, counts and times every call, and completes the verdict with the names of
+the plugin, the rule and the gate. What a plugin's error says goes to the log and the counters, not into the verdict.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from oms_kernel.contracts.plugin import parse_params
+from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
+from oms_kernel.domain.errors import KernelError
+from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.ids import AccountId
+from oms_kernel.registry import Registered
+from oms_kernel.watchdog import PluginHung, Watchdog, framed
+
+log = logging.getLogger(__name__)
+
+LONGEST_TEXT = 500
+PLUGIN_FAILED = "plugin_failed"
+PLUGIN_QUARANTINED = "plugin_quarantined"
+
+
+class RuleHung(KernelError):
+    """A rule ran longer than the watchdog allows: roll back, quarantine the plugin for the ledger, assess again."""
+
+    code = "rule_hung"
+
+    def __init__(self, plugin: str, rule: str, elapsed_s: float) -> None:
+        super().__init__(f"rule {rule} of plugin {plugin} did not return within {elapsed_s:.2f} s")
+        self.plugin = plugin
+        self.rule = rule
+        self.elapsed_s = elapsed_s
+
+
+class FoldFailed(msgspec.Struct, frozen=True):
+    """The state of a rule whose memory is lost: it denies until its state is rebuilt from the log."""
+
+    reason: str
+
+
+class Tally(msgspec.Struct):
+    """Counts of one caller, written by one thread at a time."""
+
+    calls: int = 0
+    errors: int = 0
+    total_s: float = 0.0
+    max_s: float = 0.0
+    last_error: str | None = None
+
+
+class Guard:
+    """The counters of one plugin and its quarantine in this process.
+
+    quarantined: why no rule of the plugin may be called in this process, or empty; the quarantine of one ledger is
+    GuardedRule's own.
+    """
+
+    def __init__(self, plugin: str, watchdog: Watchdog | None = None) -> None:
+        self.plugin = plugin
+        self.watchdog = watchdog or Watchdog()
+        self.quarantined = ""
+        self._tallies: list[Tally] = []
+
+    def tally(self) -> Tally:
+        """New counters that are summed into this guard's."""
+        tally = Tally()
+        self._tallies.append(tally)
+        return tally
+
+    @property
+    def calls(self) -> int:
+        """How often the plugin was called."""
+        return sum(tally.calls for tally in self._tallies)
+
+    @property
+    def errors(self) -> int:
+        """How many calls failed: raised, returned garbage or hung."""
+        return sum(tally.errors for tally in self._tallies)
+
+    @property
+    def total_s(self) -> float:
+        """Seconds spent inside the plugin."""
+        return sum(tally.total_s for tally in self._tallies)
+
+    @property
+    def max_s(self) -> float:
+        """The longest call in seconds."""
+        return max((tally.max_s for tally in self._tallies), default=0.0)
+
+    @property
+    def last_error(self) -> str | None:
+        """The latest failure's type and text, or None."""
+        return next((tally.last_error for tally in reversed(self._tallies) if tally.last_error), None)
+
+    @contextmanager
+    def measured(self, tally: Tally) -> Iterator[None]:
+        """Count and time the body; its exceptions are counted and go on. For sinks, connectors, feeds; not watched."""
+        started = self.watchdog.clock()
+        try:
+            yield
+        except Exception as error:
+            self.failed(tally, "", error)
+            raise
+        finally:
+            count(tally, self.watchdog.clock() - started)
+
+    def failed(self, tally: Tally, where: str, error: object) -> None:
+        """Count a failure and log it: the first, the tenth, the hundredth."""
+        tally.errors += 1
+        tally.last_error = describe(error)
+        if str(tally.errors).strip("0") == "1":
+            log.error(
+                "plugin %s failed%s: %s (failure %d)",
+                self.plugin,
+                f" in {where}" if where else "",
+                tally.last_error,
+                tally.errors,
+                exc_info=error if isinstance(error, BaseException) else None,
+            )
+
+
+class GuardedRule:
+    """A rule or check as the host calls it. One ledger uses it, one batch at a time.
+
+    key: names the row of limits. quarantined: why the plugin is quarantined in this ledger, or empty.
+    """
+
+    __slots__ = (
+        "_assess",
+        "_enter_assess",
+        "_enter_fold",
+        "_lost",
+        "_passed",
+        "_plain",
+        "_tally",
+        "account_id",
+        "gate",
+        "guard",
+        "key",
+        "name",
+        "plugin",
+        "quarantined",
+        "rule",
+        "stateful",
+    )
+
+    def __init__(
+        self,
+        key: str,
+        plugin: str,
+        name: str,
+        gate: Gate,
+        account_id: AccountId | None,
+        rule: Any,
+        guard: Guard | None = None,
+    ) -> None:
+        self.key = key
+        self.plugin = plugin
+        self.name = name
+        self.gate = gate
+        self.account_id = account_id
+        self.rule = rule
+        self.guard = guard or Guard(plugin)
+        self.quarantined = ""
+        self.stateful = callable(getattr(rule, "fold", None)) and callable(getattr(rule, "initial_state", None))
+        self._assess = getattr(rule, "assess", _no_rule)
+        self._tally = self.guard.tally()
+        self._plain = passed(name)
+        self._passed = msgspec.structs.replace(self._plain, plugin=plugin, gate=gate)
+        self._enter_assess = framed(plugin, f"{name}.assess")
+        self._enter_fold = framed(plugin, f"{name}.fold")
+        self._lost = FoldFailed("the rule's memory is lost")
+
+    def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
+        """The rule's verdict with all names filled in; DENY with `plugin_failed` when it raises or returns garbage.
+
+        DENY with `plugin_quarantined` without a call while quarantined. Raises RuleHung, nothing else.
+        """
+        if self.quarantined or self.guard.quarantined:
+            return self._denied(PLUGIN_QUARANTINED, "is quarantined until a person releases it")
+        if state.__class__ is FoldFailed:
+            return self._denied(PLUGIN_FAILED, "has lost its memory; it is rebuilt from the log at the next start")
+        outcome = self._call(self._enter_assess, self._assess, intent, view, state)
+        if outcome.__class__ is Verdict:
+            if outcome == self._plain:
+                return self._passed
+            if is_sound(outcome):
+                return complete(outcome, self.name, self.plugin, self.gate)
+        error = outcome.error if outcome.__class__ is _Failure else TypeError(f"no verdict: {describe(outcome)}")
+        self.guard.failed(self._tally, f"{self.name}.assess", error)
+        return self._denied(PLUGIN_FAILED, f"failed ({type(error).__name__})")
+
+    def initial_state(self) -> Any:
+        """The rule's state before the first event; FoldFailed when it raises, None for a rule without memory."""
+        if not self.stateful:
+            return None
+        outcome = self._call(self._enter_fold, self.rule.initial_state)
+        if outcome.__class__ is _Failure:
+            self.guard.failed(self._tally, f"{self.name}.initial_state", outcome.error)
+            return self._lost
+        return outcome
+
+    def fold(self, state: Any, recorded: Recorded) -> tuple[Any, tuple[Any, ...]]:
+        """(the state after the event, triggers). A fold that fails loses the memory: FoldFailed from then on.
+
+        A quarantined plugin is not called and keeps its state: rebuild it from the log at the release.
+        Raises RuleHung, nothing else.
+        """
+        if not self.stateful or state.__class__ is FoldFailed or self.quarantined or self.guard.quarantined:
+            return state, ()
+        outcome = self._call(self._enter_fold, self.rule.fold, state, recorded)
+        if outcome.__class__ is tuple and len(outcome) == 2 and outcome[1].__class__ is tuple:
+            return outcome
+        error = outcome.error if outcome.__class__ is _Failure else TypeError("fold returned no (state, triggers)")
+        self.guard.failed(self._tally, f"{self.name}.fold", error)
+        return self._lost, ()
+
+    def _call(self, enter: Callable[..., Any], call: Callable[..., Any], *arguments: Any) -> Any:
+        """What the plugin returned, or _Failure. Every path out of here goes through the slot's protocol."""
+        watchdog = self.guard.watchdog
+        slot = watchdog.local.slot
+        clock = watchdog.clock
+        slot.plugin = self.plugin
+        started = clock()
+        struck = False
+        try:
+            slot.started = started
+            try:
+                outcome = enter(call, *arguments)
+            except (PluginHung, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                outcome = _Failure(error)
+            slot.started = None
+            if slot.alarm:
+                struck = slot.settle()
+        except PluginHung:
+            slot.started = None
+            try:
+                slot.settle()
+            except PluginHung:
+                slot.settle()
+            struck = True
+        except KeyboardInterrupt:
+            slot.started = None
+            slot.settle()
+            raise
+        elapsed = clock() - started
+        tally = self._tally
+        tally.calls += 1
+        tally.total_s += elapsed
+        if elapsed > tally.max_s:
+            tally.max_s = elapsed
+        if struck:
+            hung = RuleHung(self.plugin, self.name, elapsed)
+            self.guard.failed(tally, self.name, hung)
+            raise hung
+        return outcome
+
+    def _denied(self, code: str, text: str) -> Verdict:
+        return Verdict(
+            rule=self.name,
+            outcome=Outcome.DENY,
+            gate=self.gate,
+            plugin=self.plugin,
+            code=code,
+            message=f"rule {self.name} of plugin {self.plugin} {text}",
+        )
+
+
+class _Failure:
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Unbuilt:
+    """Stands for a rule that could not be made from its parameters: it fails at every order."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
+        raise self.error
+
+
+def guard_rule(
+    registered: Registered[Any],
+    params: object,
+    *,
+    key: str,
+    gate: Gate,
+    account_id: AccountId | None,
+    guard: Guard,
+) -> GuardedRule:
+    """The guarded instance of a registered rule for one row of limits.
+
+    params: plain JSON values, as stored. A rule that cannot be made from them denies every order, as a failing one.
+    """
+    try:
+        rule = registered.contributed(parse_params(registered.contributed, params))
+    except Exception as error:
+        rule = _Unbuilt(error)
+    return GuardedRule(key, registered.plugin, registered.name, gate, account_id, rule, guard)
+
+
+def count(tally: Tally, elapsed_s: float) -> None:
+    """Count one call."""
+    tally.calls += 1
+    tally.total_s += elapsed_s
+    tally.max_s = max(tally.max_s, elapsed_s)
+
+
+def is_sound(verdict: Verdict) -> bool:
+    """Whether every field of a plugin's verdict has the type and bounds that the log can store."""
+    return (
+        verdict.outcome.__class__ is Outcome
+        and all(
+            figure is None or (figure.__class__ is Decimal and figure.is_finite())
+            for figure in (verdict.observed, verdict.limit, verdict.quote_price)
+        )
+        and all(isinstance(text, str) for text in (verdict.code, verdict.message, verdict.unit))
+        and (verdict.quote_at is None or getattr(verdict.quote_at, "tzinfo", None) is not None)
+    )
+
+
+def complete(verdict: Verdict, rule: str, plugin: str, gate: Gate) -> Verdict:
+    """The verdict with the names that only the host knows, and texts of bounded length."""
+    return Verdict(
+        rule=rule,
+        outcome=verdict.outcome,
+        gate=gate,
+        plugin=plugin,
+        code=verdict.code[:LONGEST_TEXT],
+        message=verdict.message[:LONGEST_TEXT],
+        observed=verdict.observed,
+        limit=verdict.limit,
+        unit=verdict.unit[:LONGEST_TEXT],
+        quote_price=verdict.quote_price,
+        quote_at=verdict.quote_at,
+    )
+
+
+def describe(error: object) -> str:
+    """One line about an exception or a strange value, even when its own text raises."""
+    name = type(error).__name__
+    try:
+        text = str(error) if isinstance(error, BaseException) else repr(error)
+    except Exception:
+        text = "its text cannot be read"
+    return f"{name}: {text}".splitlines()[0][:LONGEST_TEXT]
+
+
+def _no_rule(intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
+    raise TypeError("the rule has no assess")
