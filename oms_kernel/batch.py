@@ -19,6 +19,9 @@ class RememberingRule(JudgedRule, Protocol):
     """A judged rule that may have memory."""
 
     stateful: bool
+    plugin: str
+    quarantined: str
+    """Why the rule denies without being asked in this ledger, or empty."""
 
     def initial_state(self) -> Any:
         """The state before the first event."""

@@ -91,22 +91,26 @@ def refuse(order: Order, kind: RequestKind, reason: str, at: datetime) -> Events
 
 
 def not_at_broker(order: Order, as_of: datetime, *, needed: int = 2) -> Events:
-    """The events of one complete query that did not show a doubtful place: the second one is evidence.
+    """The events of one complete query that did not show a doubtful place or replace: the second one is evidence.
 
     The caller has made sure that the connection which carried the request was closed, or its lease ended, more than
-    the maximum pause before each query.
+    the maximum pause before each query. For a replace "not shown" means shown with the old terms.
     """
-    if order.place is not RequestStatus.IN_DOUBT or not order.is_active:
+    if not order.in_doubt or not order.is_active:
         return ()
     base = _about(order)
-    queried = ev.DoubtQueried(request_kind=RequestKind.PLACE, as_of=as_of, **base)
+    placing = order.place is RequestStatus.IN_DOUBT
+    queried = ev.DoubtQueried(request_kind=RequestKind.PLACE if placing else RequestKind.REPLACE, as_of=as_of, **base)
     if order.queries_negative + 1 < needed:
         return (queried,)
-    text = f"{needed} complete queries of the broker, the last as of {as_of.isoformat()}, do not show the order"
-    return (
-        queried,
-        ev.OrderRejected(evidence=Evidence.QUERY, reason_code="NOT_AT_BROKER", reason=text, broker_at=as_of, **base),
+    what = "the order" if placing else "the new terms"
+    text = f"{needed} complete queries of the broker, the last as of {as_of.isoformat()}, do not show {what}"
+    if not placing:
+        return (queried, ev.ReplaceRefused(evidence=Evidence.QUERY, reason=text, broker_at=as_of, **base))
+    rejected = ev.OrderRejected(
+        evidence=Evidence.QUERY, reason_code="NOT_AT_BROKER", reason=text, broker_at=as_of, **base
     )
+    return (queried, rejected)
 
 
 def _about(order: Order) -> dict[str, Any]:

@@ -367,7 +367,11 @@ class BrokerConnector(Protocol):
         """End the connection and free everything; may be called twice and in any state."""
 
     def prepare(self, command: Command) -> WireIdentity:
-        """Allocate every id that the broker will see for this command; send nothing. Synchronous, under 1 ms."""
+        """Allocate every id that the broker will see for this command; send nothing. Synchronous, under 1 ms.
+
+        Called from the host's transaction thread, one call at a time, while the loop runs: touch only what is yours
+        to allocate ids, and `host.storage`, whose writes are then part of the intent's transaction.
+        """
 
     async def submit(self, intent: Intent) -> None:
         """Send exactly this order, once; return when it is on the wire. The acknowledgement comes as a report."""

@@ -1,10 +1,15 @@
 """What every contributed class has in common: a stable name, a one-line title, typed parameters, secrets that mask themselves."""
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+import operator
+from collections.abc import Callable
+from decimal import Decimal
+from enum import Enum
+from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
 
 import msgspec
 
-from oms_kernel.domain.errors import InvalidRequest
+from oms_kernel.domain.errors import InvalidNumber, InvalidRequest
+from oms_kernel.domain.money import parse_decimal
 
 
 class Secret:
@@ -49,7 +54,8 @@ class Contributed(Protocol):
     name: stable, lower_snake_case, unique within its kind: it is stored in rows and events.
     title: one line for people.
     Params: a frozen msgspec Struct, `forbid_unknown_fields=True`, each field annotated with
-    `msgspec.Meta(description=..., extra={"unit": ...}, ge=..., le=...)`; error texts, JSON Schema and forms come from it.
+    `described(...)` (or `msgspec.Meta(description=..., extra={"unit": ...})`); error texts, JSON Schema and forms
+    come from it.
     """
 
     name: ClassVar[str]
@@ -57,29 +63,100 @@ class Contributed(Protocol):
     Params: ClassVar[type[msgspec.Struct]]
 
 
+def described(
+    description: str, unit: str = "", *, gt: int | None = None, ge: int | None = None, le: int | None = None
+) -> msgspec.Meta:
+    """The annotation of one parameter: what it means, in which unit, and its bounds.
+
+    The bounds hold for Decimal and int fields: `most: Annotated[Decimal, described("...", "shares", gt=0)]`.
+    """
+    bounds = {"gt": gt, "ge": ge, "le": le}
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    schema = {_SCHEMA_WORDS[name]: bound for name, bound in given.items()}
+    return msgspec.Meta(description=description, extra={"unit": unit, **given}, extra_json_schema=schema)
+
+
 def parse_params(contributed: type[Contributed], values: object) -> Any:
-    """The class's Params from plain JSON values: decimals from strings or ints, Secrets from strings.
+    """The class's Params from plain JSON values: decimals from plain text or ints, never floats, Secrets from strings.
 
     Raises InvalidRequest with the field's path and what is wrong with it.
     """
     try:
-        return msgspec.convert(values, contributed.Params, strict=True, dec_hook=_decode, builtin_types=())
+        params = msgspec.convert(values, contributed.Params, strict=True, dec_hook=_decode, builtin_types=())
+        _check_numbers(values, params, "", None)
     except msgspec.ValidationError as error:
         text = str(error)
         field = text.rsplit("`$", 1)[-1].rstrip("`").lstrip(".") if "`$" in text else None
         raise InvalidRequest(f"parameters of {contributed.name}: {text}", field=field or "parameters") from None
+    except InvalidRequest as error:
+        text = f"parameters of {contributed.name}: {error.field}: {error.detail}"
+        raise type(error)(text, field=error.field) from None
+    return params
 
 
 def params_schema(contributed: type[Contributed]) -> dict[str, Any]:
-    """The JSON Schema of the class's Params, with descriptions and units; Secrets are writeOnly strings."""
-    _, components = msgspec.json.schema_components([contributed.Params], schema_hook=_schema)
-    schema: dict[str, Any] = dict(components[contributed.Params.__name__])
+    """The JSON Schema of the class's Params, with descriptions, `x-unit` and bounds; Secrets are writeOnly strings.
+
+    Structs inside Params stand under `$defs`.
+    """
+    (reference,), components = msgspec.json.schema_components(
+        [contributed.Params], schema_hook=_schema, ref_template="#/$defs/{name}"
+    )
+    schema: dict[str, Any] = dict(components.pop(reference["$ref"].rsplit("/", 1)[-1]))
+    for field in msgspec.structs.fields(contributed.Params):
+        unit = _annotation(field.type).get("unit")
+        if unit:
+            schema["properties"][field.encode_name]["x-unit"] = unit
+    if components:
+        schema["$defs"] = components
     return schema
 
 
 def dump_params(params: msgspec.Struct) -> dict[str, Any]:
     """The parameters as JSON values; Secrets stay masked."""
     return dict(msgspec.to_builtins(params, enc_hook=_encode))
+
+
+_SCHEMA_WORDS = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum"}
+_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "gt": ("greater than", operator.gt),
+    "ge": ("at least", operator.ge),
+    "le": ("at most", operator.le),
+}
+
+
+def _annotation(annotation: object) -> dict[str, Any]:
+    """The `extra` of an annotated type, or of the annotated member of a union."""
+    for meta in getattr(annotation, "__metadata__", ()):
+        if isinstance(meta, msgspec.Meta):
+            return dict(meta.extra or {})
+    found = (_annotation(member) for member in get_args(annotation))
+    return next((extra for extra in found if extra), {})
+
+
+def _check_numbers(given: Any, parsed: Any, path: str, bounds: dict[str, Any] | None) -> None:
+    """Nothing, when every Decimal came from plain text or an int and every number keeps its bounds."""
+    if isinstance(parsed, msgspec.Struct):
+        for field in msgspec.structs.fields(parsed):
+            if field.encode_name in given:
+                inner, value = f"{path}.{field.name}".lstrip("."), getattr(parsed, field.name)
+                _check_numbers(given[field.encode_name], value, inner, _annotation(field.type))
+    elif isinstance(parsed, (list, tuple)):
+        for place, (one, value) in enumerate(zip(given, parsed, strict=True)):
+            _check_numbers(one, value, f"{path}[{place}]", bounds)
+    elif isinstance(parsed, dict):
+        for key, value in parsed.items():
+            _check_numbers(given.get(key), value, f"{path}[{key}]", bounds)
+    elif isinstance(parsed, (Decimal, int)) and not isinstance(parsed, (bool, Enum)):
+        if isinstance(parsed, Decimal):
+            try:
+                parse_decimal(given)
+            except InvalidNumber as error:
+                raise InvalidNumber(error.detail, field=path) from None
+        for name, (words, holds) in _BOUNDS.items():
+            bound = (bounds or {}).get(name)
+            if bound is not None and not holds(parsed, bound):
+                raise InvalidRequest(f"must be {words} {bound}", field=path)
 
 
 def _decode(kind: type, value: Any) -> Any:

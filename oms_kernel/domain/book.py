@@ -134,6 +134,12 @@ class Book:
         """The orders of one side that may still trade."""
         return (self.orders[order_id] for order_id, _ in self.open_orders.entries((account_id, instrument_id, side)))
 
+    def open_order_list(self) -> Iterator[Order]:
+        """Every order that may still trade, oldest first within account, instrument and side."""
+        for group in list(self.open_orders.keys()):
+            for order_id, _ in list(self.open_orders.entries(group)):
+                yield self.orders[order_id]
+
     def position(self, account_id: AccountId, instrument_id: InstrumentId, book: str = NET_BOOK) -> Position | None:
         """A book's holding, or None when it never traded."""
         return self.positions.get((account_id, book, instrument_id))
@@ -436,7 +442,7 @@ def _request_in_doubt(book: Book, event: ev.RequestInDoubt, recorded: ev.Recorde
         assert order.replace is not None
         doubted = next_request(RequestKind.REPLACE, order.replace.status, Signal.DOUBT)
         updates = {"replace": msgspec.structs.replace(order.replace, status=doubted)}
-    _put(book, order, recorded, reason=event.reason, **updates)
+    _put(book, order, recorded, reason=event.reason, queries_negative=0, queried_at=None, **updates)
 
 
 def _doubt_queried(book: Book, event: ev.DoubtQueried, recorded: ev.Recorded) -> None:

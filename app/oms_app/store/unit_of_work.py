@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
+from sqlalchemy import Connection
 
 from oms_kernel.contracts.broker import AnyReport
 from oms_kernel.domain.account import TradingAccount
@@ -39,9 +40,35 @@ class CommitUnknown(Exception):
 
 
 class Conflict(Exception):
-    """A unique key was violated: another unit stored the same id first; read again and decide anew."""
+    """A unique key was violated: another unit stored the same id first; read again and decide anew.
+
+    table: where the key stood already, for instance `client_order_ids` or `execution_ids`.
+    """
 
     code = "conflict"
+
+    def __init__(self, table: str, detail: str = "") -> None:
+        super().__init__(f"{table}: {detail or 'the key exists already'}")
+        self.table = table
+        self.detail = detail
+
+
+class RowRefused(Exception):
+    """A constraint or policy of the database refused a row: a defect of the caller; nothing of this unit was stored."""
+
+    code = "row_refused"
+
+
+class UnknownLedger(LookupError):
+    """The tenant has no such ledger."""
+
+    code = "unknown_ledger"
+
+
+class UnsafeRole(Exception):
+    """The database role may see every tenant (superuser, BYPASSRLS or owner of the tables): it must not serve."""
+
+    code = "unsafe_role"
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -116,6 +143,12 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+AnswerKey = tuple[str, str, str]
+"""(principal, operation, key) of an idempotency key."""
+ANSWER_LIFE = timedelta(hours=24)
+"""How long an idempotency key stands for its answer; after that it may be used anew."""
+
+
 class LedgerUnit(Protocol):
     """A transaction that holds one ledger's lock; it was the transaction's first statement.
 
@@ -147,11 +180,15 @@ class LedgerUnit(Protocol):
     def answer(self, principal: str, operation: str, key: str) -> StoredAnswer | None:
         """The stored answer of an idempotency key, at most 24 h old."""
 
+    def answers(self, keys: Sequence[AnswerKey]) -> dict[AnswerKey, StoredAnswer]:
+        """The stored answers of many (principal, operation, key) at once, each at most 24 h old."""
+
     def append(self, events: Sequence[Recorded], book: Book) -> None:
         """Write events and the projections that `book` (the overlay after them) changed.
 
-        Orders, executions, positions, cash and the unique-for-ever ids follow from `book.<map>.changes`.
-        Raises Conflict when an id that is unique for ever exists.
+        Orders, executions, positions and cash follow from `book.<map>.changes`, the ids that are unique for ever
+        from the events. Raises ValueError when the events do not follow `head`. The rows go out with COMMIT (or with
+        the unit's next read): Conflict, when an id that is unique for ever exists, may come only when the block ends.
         """
 
     def put_answer(self, answer: StoredAnswer) -> None:
@@ -163,15 +200,67 @@ class LedgerUnit(Protocol):
     def put_unbooked(self, report_id: str, connection_id: ConnectionId, report: AnyReport, error: str) -> None:
         """Keep a report that could not be booked, raw."""
 
+    def events_at(self, seqs: Sequence[int]) -> Sequence[Recorded]:
+        """The events with these seqs, in order; for answering a replayed request from the version it made."""
+
+    def advance_cursor(self, consumer: str, expected_seq: int, seq: int) -> bool:
+        """Move a consumer's cursor in this transaction; False when it no longer stands at `expected_seq`."""
+
+    def lease_token(self, connection_id: ConnectionId) -> int | None:
+        """The token of the connection's present lease, read now, after the ledger lock; None: nobody holds it."""
+
+    def storage_get(self, connection_id: ConnectionId, key: str) -> str | None:
+        """A value of the connector's durable store."""
+
+    def storage_put(self, connection_id: ConnectionId, key: str, value: str) -> None:
+        """Remember a value of the connector's durable store, with this transaction."""
+
     def has_events(self, event_ids: Sequence[EventId]) -> bool:
         """Whether a batch that ended in CommitUnknown was stored: all of its ids are there."""
+
+
+class AccountDirectory(msgspec.Struct, frozen=True):
+    """Where a tenant's trading accounts live."""
+
+    ledgers: dict[AccountId, LedgerId]
+    by_broker_account: dict[BrokerAccountId, AccountId]
+
+
+class RowsUnit(Protocol):
+    """A transaction over rows other than a ledger's log: `connection` executes SQLAlchemy Core statements.
+
+    tenant_id: whose rows it may touch; None for a unit of the platform, which sees no tenant's rows.
+    now: the database's clock when the unit began (the process's on SQLite).
+    """
+
+    tenant_id: TenantId | None
+    connection: Connection
+    now: datetime
 
 
 class Store(Protocol):
     """A database for one process; thread-safe."""
 
+    def account_directory(self, tenant_id: TenantId) -> AccountDirectory:
+        """The tenant's open trading accounts with their ledgers, and which broker account routes to which."""
+
+    def ledger_of_order(self, tenant_id: TenantId, order_id: OrderId) -> LedgerId | None:
+        """The ledger that holds an order, or None when the tenant has no such order."""
+
+    def heads(self, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
+        """The last seq of each ledger: one cheap read, the poll of every consumer."""
+
+    def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
+        """All ledgers of the platform."""
+
+    def events(
+        self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500
+    ) -> Sequence[Recorded]:
+        """Committed events after a seq, in order, without taking the ledger's lock."""
+
     def ledger_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> AbstractContextManager[LedgerUnit]:
         """A unit that commits when its block ends and rolls back when it raises.
 
-        Raises StoreUnavailable on entry or from its methods, CommitUnknown when COMMIT's outcome is not known.
+        Raises UnknownLedger and StoreUnavailable on entry, StoreUnavailable from its methods, and when the block ends
+        Conflict, RowRefused, StoreUnavailable (nothing was stored) or CommitUnknown.
         """

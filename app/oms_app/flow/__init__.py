@@ -1,0 +1,1 @@
+"""The order's path: intake -> pretrade -> routing -> submission -> booking -> publishing; the rest stands beside it."""

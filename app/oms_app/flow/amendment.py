@@ -1,0 +1,274 @@
+"""Changes to orders: replace and cancel, one or many; each is a recorded request that the session then carries out.
+
+An order that was never sent is amended or ended at once. Repeating a cancel that is under way changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from oms_app.flow.desk import Desk, Turn
+from oms_app.flow.errors import FlowError, StaleVersion, UnknownOrder
+from oms_app.flow.intake import IdempotencyKey, require_same_request
+from oms_app.flow.lane import Lanes
+from oms_app.flow.principal import Principal
+from oms_app.flow.routing import Directory, capabilities_of
+from oms_app.store.unit_of_work import StoredAnswer
+from oms_kernel import engine
+from oms_kernel.domain.decision import Decision
+from oms_kernel.domain.errors import InvalidRequest, KernelError, OrderConflict
+from oms_kernel.domain.ids import AccountId, InstrumentId, LedgerId, OrderId, StrategyId
+from oms_kernel.domain.order import Order
+from oms_kernel.engine import NewTerms
+
+ReplaceDraft = NewTerms
+
+
+class AmendResult(msgspec.Struct, frozen=True):
+    """The order after the request. decision: of a replace. repeated: a cancel was under way already."""
+
+    order: Order
+    decision: Decision | None = None
+    repeated: bool = False
+    replayed: bool = False
+
+
+class AmendOutcome(msgspec.Struct, frozen=True):
+    """What became of one order of several."""
+
+    order_id: OrderId
+    order: Order | None = None
+    error: FlowError | KernelError | None = None
+    repeated: bool = False
+
+
+class Amendment:
+    """The one door for changes to orders."""
+
+    def __init__(self, desk: Desk, lanes: Lanes, directory: Directory) -> None:
+        self._desk = desk
+        self._lanes = lanes
+        self._directory = directory
+
+    def replace(
+        self,
+        principal: Principal,
+        order_id: OrderId,
+        terms: NewTerms,
+        *,
+        if_match: int | None = None,
+        idempotency: IdempotencyKey | None = None,
+    ) -> AmendResult:
+        """The order with the replace under way, or the decision that denied it.
+
+        Raises UnknownOrder, StaleVersion, OrderConflict, InvalidRequest, NoSession, IdempotencyMismatch, Unavailable.
+        """
+        job = _ReplaceJob(self._desk, principal, order_id, terms, if_match, idempotency)
+        return self._lanes.of(principal.tenant_id, self._directory.order(principal, order_id)).submit(job)
+
+    def cancel(
+        self,
+        principal: Principal,
+        order_id: OrderId,
+        *,
+        if_match: int | None = None,
+        idempotency: IdempotencyKey | None = None,
+    ) -> AmendResult:
+        """The order with the cancel under way. Raises UnknownOrder, StaleVersion, OrderConflict (terminal)."""
+        job = _CancelJob(principal, order_id, if_match, idempotency)
+        return self._lanes.of(principal.tenant_id, self._directory.order(principal, order_id)).submit(job)
+
+    def cancel_many(
+        self, principal: Principal, order_ids: Sequence[OrderId], *, idempotency: IdempotencyKey | None = None
+    ) -> tuple[AmendOutcome, ...]:
+        """One outcome for each order, in the order given; those of one ledger in one transaction."""
+        by_ledger: dict[LedgerId, list[OrderId]] = {}
+        outcomes: dict[OrderId, AmendOutcome] = {}
+        for order_id in order_ids:
+            try:
+                by_ledger.setdefault(self._directory.order(principal, order_id), []).append(order_id)
+            except UnknownOrder as error:
+                outcomes[order_id] = AmendOutcome(order_id=order_id, error=error)
+        for ledger_id, ids in by_ledger.items():
+            job = _CancelManyJob(principal, ids)
+            for outcome in self._lanes.of(principal.tenant_id, ledger_id).submit(job):
+                outcomes[outcome.order_id] = outcome
+        return tuple(outcomes[order_id] for order_id in order_ids)
+
+    def cancel_all(
+        self,
+        principal: Principal,
+        *,
+        account_id: AccountId | None = None,
+        instrument_id: InstrumentId | None = None,
+        strategy_id: StrategyId | None = None,
+    ) -> tuple[AmendOutcome, ...]:
+        """Cancel every active order of the tenant that matches all that is given and that the caller may use."""
+        outcomes: list[AmendOutcome] = []
+        for ledger_id in self._directory.ledgers(principal):
+            job = _CancelManyJob(principal, None, account_id, instrument_id, strategy_id)
+            outcomes.extend(self._lanes.of(principal.tenant_id, ledger_id).submit(job))
+        return tuple(outcomes)
+
+
+def find_own(turn: Turn, principal: Principal, order_id: OrderId) -> Order:
+    """The order, when the principal may use its account. Raises UnknownOrder."""
+    order = turn.batch.book.orders.get(order_id)
+    if order is None or not principal.may_use(order.request.account_id):
+        raise UnknownOrder(f"there is no order {order_id}", field="order_id")
+    return order
+
+
+def _check_version(order: Order, if_match: int | None) -> None:
+    if if_match is not None and if_match != order.version:
+        raise StaleVersion(
+            f"the order is at version {order.version}, not {if_match}", field="If-Match", fix="read the order again"
+        )
+
+
+def _replayed(turn: Turn, principal: Principal, order_id: OrderId, key: IdempotencyKey | None) -> AmendResult | None:
+    """The answer of a request that was made before: the order as it is now."""
+    if key is None:
+        return None
+    answer = turn.unit.answer(principal.principal_id, key.operation, key.key)
+    if answer is None:
+        return None
+    require_same_request(answer, key)
+    return AmendResult(order=find_own(turn, principal, order_id), replayed=True)
+
+
+def _remember(turn: Turn, principal: Principal, order: Order, key: IdempotencyKey | None) -> None:
+    if key is None:
+        return
+    turn.unit.put_answer(
+        StoredAnswer(
+            key=key.key,
+            principal=principal.principal_id,
+            operation=key.operation,
+            fingerprint=key.fingerprint,
+            status_code=202,
+            order_versions=((order.order_id, order.version),),
+            extra={},
+            created_at=turn.unit.now,
+        )
+    )
+
+
+class _ReplaceJob:
+    size = 1
+    alone = False
+
+    def __init__(
+        self,
+        desk: Desk,
+        principal: Principal,
+        order_id: OrderId,
+        terms: NewTerms,
+        if_match: int | None,
+        idempotency: IdempotencyKey | None,
+    ) -> None:
+        self._desk = desk
+        self._principal = principal
+        self._order_id = order_id
+        self._terms = terms
+        self._if_match = if_match
+        self._idempotency = idempotency
+
+    def decide(self, turn: Turn) -> AmendResult:
+        replayed = _replayed(turn, self._principal, self._order_id, self._idempotency)
+        if replayed is not None:
+            return replayed
+        order = find_own(turn, self._principal, self._order_id)
+        _check_version(order, self._if_match)
+        decision, events = engine.replace(
+            turn.view,
+            order,
+            self._terms,
+            instrument=turn.catalogue.instruments[order.request.instrument_id],
+            capabilities=capabilities_of(turn, order),
+            rules=turn.batch.rules,
+            states=turn.batch.memories,
+            send_before=turn.batch.now + self._desk.send_window,
+            limits_version=turn.config.limits_version,
+            principal=self._principal.principal_id,
+        )
+        turn.batch.record(*events)
+        changed = turn.batch.book.orders[order.order_id]
+        if decision.accepted:
+            _remember(turn, self._principal, changed, self._idempotency)
+        return AmendResult(order=changed, decision=decision)
+
+
+class _CancelJob:
+    size = 1
+    alone = False
+
+    def __init__(
+        self, principal: Principal, order_id: OrderId, if_match: int | None, idempotency: IdempotencyKey | None
+    ) -> None:
+        self._principal = principal
+        self._order_id = order_id
+        self._if_match = if_match
+        self._idempotency = idempotency
+
+    def decide(self, turn: Turn) -> AmendResult:
+        replayed = _replayed(turn, self._principal, self._order_id, self._idempotency)
+        if replayed is not None:
+            return replayed
+        order = find_own(turn, self._principal, self._order_id)
+        _check_version(order, self._if_match)
+        events = engine.cancel(order, principal=self._principal.principal_id)
+        turn.batch.record(*events)
+        changed = turn.batch.book.orders[order.order_id]
+        _remember(turn, self._principal, changed, self._idempotency)
+        return AmendResult(order=changed, repeated=not events)
+
+
+class _CancelManyJob:
+    """Cancels a list of orders, or every active order that matches."""
+
+    alone = False
+
+    def __init__(
+        self,
+        principal: Principal,
+        order_ids: Sequence[OrderId] | None,
+        account_id: AccountId | None = None,
+        instrument_id: InstrumentId | None = None,
+        strategy_id: StrategyId | None = None,
+    ) -> None:
+        self.size = len(order_ids) if order_ids is not None else 1
+        self._principal = principal
+        self._order_ids = order_ids
+        self._account_id = account_id
+        self._instrument_id = instrument_id
+        self._strategy_id = strategy_id
+
+    def decide(self, turn: Turn) -> list[AmendOutcome]:
+        outcomes = []
+        for order_id in self._wanted(turn):
+            try:
+                order = find_own(turn, self._principal, order_id)
+                events = engine.cancel(order, principal=self._principal.principal_id)
+            except (UnknownOrder, InvalidRequest, OrderConflict) as error:
+                outcomes.append(AmendOutcome(order_id=order_id, error=error))
+                continue
+            turn.batch.record(*events)
+            changed = turn.batch.book.orders[order_id]
+            outcomes.append(AmendOutcome(order_id=order_id, order=changed, repeated=not events))
+        return outcomes
+
+    def _wanted(self, turn: Turn) -> Iterable[OrderId]:
+        if self._order_ids is not None:
+            return self._order_ids
+        wanted = {
+            "account_id": self._account_id,
+            "instrument_id": self._instrument_id,
+            "strategy_id": self._strategy_id,
+        }
+        return [
+            order.order_id
+            for order in turn.batch.book.open_order_list()
+            if self._principal.may_use(order.request.account_id)
+            and all(value is None or getattr(order.request, name) == value for name, value in wanted.items())
+        ]

@@ -1,0 +1,86 @@
+"""Broker reports in, committed events out: each execution once, nothing dropped, one ledger in one transaction.
+
+A report that cannot be booked is kept raw and alerted, its account takes cancels only until a person has looked, and
+the stream goes on.
+"""
+
+from collections.abc import Sequence
+
+from oms_app.flow.desk import Turn
+from oms_kernel.contracts.broker import AnyReport, Intent
+from oms_kernel.domain import events as ev
+from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.errors import KernelError
+from oms_kernel.domain.ids import BrokerAccountId, ConnectionId
+from oms_kernel.domain.lifecycle import RequestKind
+from oms_kernel.settlement import BrokerAccountOwner, Unbookable, apply_report, doubt, refuse
+
+
+def book(turn: Turn, connection_id: ConnectionId, reports: Sequence[AnyReport]) -> None:
+    """Record what the reports mean, in their order; a repeated report records nothing."""
+    owners = owners_of(turn)
+    for report in reports:
+        owner = owners.get(report.broker_account_id)
+        before = len(turn.batch.events)
+        try:
+            if owner is None:
+                raise Unbookable(f"broker account {report.broker_account_id} is routed from no account of this ledger")
+            turn.batch.record(*apply_report(turn.view, turn.batch.book, owner, report))
+        except KernelError as error:
+            if len(turn.batch.events) != before:
+                raise
+            _keep_raw(turn, connection_id, owner, report, error)
+
+
+def book_refusal(turn: Turn, intent: Intent, reason: str) -> None:
+    """Record a connector's definite Refused."""
+    order = turn.batch.book.orders[intent.command.order_id]
+    turn.batch.record(*refuse(order, intent.command.kind, reason, turn.batch.now))
+
+
+def book_doubt(turn: Turn, intent: Intent, reason: str) -> None:
+    """Record that a sent request's outcome is not known; a cancel is never in doubt."""
+    order = turn.batch.book.orders[intent.command.order_id]
+    if intent.command.kind is not RequestKind.CANCEL:
+        turn.batch.record(*doubt(order, intent.command.kind, reason))
+
+
+def owners_of(turn: Turn) -> dict[BrokerAccountId, BrokerAccountOwner]:
+    """Which trading account of this ledger each broker account's reports belong to."""
+    return {
+        route.broker_account_id: BrokerAccountOwner(
+            broker_account_id=route.broker_account_id, account_id=route.account_id
+        )
+        for route in turn.config.routes.values()
+    }
+
+
+def _keep_raw(
+    turn: Turn,
+    connection_id: ConnectionId,
+    owner: BrokerAccountOwner | None,
+    report: AnyReport,
+    error: KernelError,
+) -> None:
+    turn.unit.put_unbooked(turn.desk.new_id(), connection_id, report, error.detail)
+    account_id = owner.account_id if owner else None
+    turn.batch.record(
+        ev.AlertRaised(
+            account_id=account_id,
+            severity=ev.Severity.CRITICAL,
+            source="booking",
+            text=f"a broker report could not be booked: {error.detail}",
+            what_to_do="Look at the unbooked reports, book or dismiss it, then release the account.",
+        )
+    )
+    if account_id is None or account_id not in turn.batch.book.accounts:
+        return
+    if turn.batch.book.accounts[account_id].trading_state in (TradingState.ACTIVE, TradingState.REDUCE_ONLY):
+        turn.batch.record(
+            ev.TradingStateChanged(
+                account_id=account_id,
+                trading_state=TradingState.CANCEL_ONLY,
+                reason_code="unbooked_report",
+                principal="system:booking",
+            )
+        )

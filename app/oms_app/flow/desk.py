@@ -1,0 +1,193 @@
+"""One ledger's transactions in this process: lock, fold what others wrote, decide on an overlay, commit, adopt.
+
+Guarantee: the cached state holds committed events only, and nothing is answered, sent or retried before a lost COMMIT
+is settled by looking for the batch's own event ids under the ledger's lock.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from oms_app.flow.boards import ConnectionBoard, QuoteBoard
+from oms_app.flow.errors import OutcomeUnknown, Unavailable
+from oms_app.store.unit_of_work import (
+    CommitUnknown,
+    ConnectionState,
+    InstrumentCatalogue,
+    LedgerConfig,
+    LedgerUnit,
+    Store,
+    StoreUnavailable,
+)
+from oms_kernel.batch import Batch, LedgerState, RememberingRule
+from oms_kernel.contracts.broker import BrokerCapabilities
+from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
+from oms_kernel.view import LedgerView
+
+T = TypeVar("T")
+
+RuleMaker = Callable[[LedgerConfig], Sequence[RememberingRule]]
+"""Makes the guarded rules of a ledger from its limits, in the order in which they judge."""
+
+SETTLE_ATTEMPTS = 20
+SETTLE_PAUSE_S = 0.25
+
+
+class Desk:
+    """The ledgers that this process works on. Thread-safe; one thread works on a ledger at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        make_rules: RuleMaker,
+        capabilities: Callable[[str], BrokerCapabilities | None],
+        new_id: Callable[[], str],
+        quote_max_age: timedelta = timedelta(seconds=5),
+        send_window: timedelta = timedelta(seconds=10),
+    ) -> None:
+        self.store = store
+        self.make_rules = make_rules
+        self.capabilities = capabilities
+        self.new_id = new_id
+        self.send_window = send_window
+        self.quotes = QuoteBoard(quote_max_age)
+        self.connections = ConnectionBoard()
+        self._ledgers: dict[LedgerId, LedgerCache] = {}
+        self._guard = threading.Lock()
+
+    def ledger(self, tenant_id: TenantId, ledger_id: LedgerId) -> "LedgerCache":
+        """The process's cache of one ledger; made at the first use."""
+        with self._guard:
+            cache = self._ledgers.get(ledger_id)
+            if cache is None:
+                cache = self._ledgers[ledger_id] = LedgerCache(self, tenant_id, ledger_id)
+            return cache
+
+    def transact(self, tenant_id: TenantId, ledger_id: LedgerId, work: "Callable[[Turn], T]") -> T:
+        """The result of `work` after its events are committed.
+
+        Raises what `work` raises (nothing is stored then), Unavailable (nothing is stored), OutcomeUnknown, Conflict.
+        """
+        return self.ledger(tenant_id, ledger_id).transact(work)
+
+
+class Turn:
+    """What one transaction of a ledger may use: the unit, the batch on its overlay, configuration and market."""
+
+    def __init__(self, desk: Desk, unit: LedgerUnit, cache: "LedgerCache") -> None:
+        self.desk = desk
+        self.unit = unit
+        self.config: LedgerConfig = cache.config
+        self.catalogue: InstrumentCatalogue = cache.catalogue
+        self.batch = Batch(cache.state, now=unit.now, new_id=desk.new_id)
+        self._view: LedgerView | None = None
+
+    @property
+    def view(self) -> LedgerView:
+        """The ledger as of the last recorded event, with the batch's one market view."""
+        if self._view is None:
+            market = self.desk.quotes.view(self.unit, self.batch.now)
+            self._view = LedgerView(self.batch.book, market, self.catalogue.instruments, self.catalogue.calendars)
+        return self._view
+
+    @property
+    def connections(self) -> dict[ConnectionId, ConnectionState]:
+        """The broker connections of the tenant, at most a quarter of a second old; the intent's gate reads afresh."""
+        return self.desk.connections.states(self.unit)
+
+
+class LedgerCache:
+    """The committed state of one ledger in this process, and the only way to add to it."""
+
+    def __init__(self, desk: Desk, tenant_id: TenantId, ledger_id: LedgerId) -> None:
+        self.desk = desk
+        self.tenant_id = tenant_id
+        self.ledger_id = ledger_id
+        self.state = LedgerState()
+        self.config: LedgerConfig
+        self.catalogue: InstrumentCatalogue
+        self._config_version = -1
+        self._catalogue_version = -1
+        self._hung: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def transact(self, work: Callable[[Turn], T]) -> T:
+        """See Desk.transact."""
+        with self._lock:
+            turn: Turn | None = None
+            try:
+                with self.desk.store.ledger_unit(self.tenant_id, self.ledger_id) as unit:
+                    self._catch_up(unit)
+                    turn = Turn(self.desk, unit, self)
+                    result = work(turn)
+                    if turn.batch.events:
+                        unit.append(turn.batch.events, turn.batch.book)
+            except StoreUnavailable as error:
+                raise Unavailable("the database cannot be reached; nothing was stored", fix="try again") from error
+            except CommitUnknown as error:
+                if turn is None or not self._was_stored(turn.batch.events):
+                    raise Unavailable("the database was lost; nothing was stored", fix="try again") from error
+            if turn.batch.events:
+                self.state.adopt(turn.batch)
+                if self._hung:
+                    self._hung = {
+                        plugin: why for plugin, why in self._hung.items() if plugin not in self.state.book.quarantined
+                    }
+            return result
+
+    def quarantine(self, plugin: str, reason: str) -> None:
+        """Shut a hung plugin out before the ledger is touched again; the caller records the event that lasts.
+
+        What the hang left half-folded is dropped and rebuilt from the log.
+        """
+        with self._lock:
+            self._hung[plugin] = reason
+            self.state = LedgerState()
+            self._config_version = -1
+
+    def _catch_up(self, unit: LedgerUnit) -> None:
+        """Bring configuration, rules and book up to what the unit's lock shows."""
+        if unit.catalogue_version != self._catalogue_version:
+            self.catalogue = unit.catalogue()
+            self._catalogue_version = unit.catalogue_version
+        if unit.head > self.state.book.seq:
+            self.state.fold(unit.tail(self.state.book.seq))
+        released = self._mark_quarantined()
+        if unit.config_version != self._config_version or released:
+            self.config = unit.config()
+            self.state.rules = tuple(self.desk.make_rules(self.config))
+            self._mark_quarantined()
+            remembers = any(rule.stateful for rule in self.state.rules)
+            self.state.change_rules(self.state.rules, unit.tail(0) if remembers and unit.head else ())
+            self._config_version = unit.config_version
+
+    def _mark_quarantined(self) -> bool:
+        """Tell each rule whether its plugin may be asked; True when one that was shut out may be asked again."""
+        released = False
+        for rule in self.state.rules:
+            reason = self._hung.get(rule.plugin) or self.state.book.quarantined.get(rule.plugin) or ""
+            released = released or (bool(rule.quarantined) and not reason)
+            rule.quarantined = reason
+        return released
+
+    def _was_stored(self, events: Sequence[Recorded]) -> bool:
+        """Settle a lost COMMIT. Raises OutcomeUnknown when the database stays away."""
+        if not events:
+            return True
+        ids = [recorded.event_id for recorded in events]
+        for _ in range(SETTLE_ATTEMPTS):
+            try:
+                with self.desk.store.ledger_unit(self.tenant_id, self.ledger_id) as unit:
+                    return unit.has_events(ids)
+            except (StoreUnavailable, CommitUnknown):
+                time.sleep(SETTLE_PAUSE_S)
+        orders = sorted({recorded.order_id for recorded in events if recorded.order_id is not None})
+        raise OutcomeUnknown(
+            "the database was lost while storing and did not come back in time",
+            fix="look for the order ids before trying again",
+            extra={"order_ids": orders},
+        )

@@ -1,0 +1,181 @@
+"""Batches with hand-over: requests of one ledger in, one transaction for all that wait, every one answered for itself.
+
+A waiting request leads exactly one batch and hands over to the oldest waiter, so nothing waits for a timer and nobody
+starves. A batch holds at most 256 orders, unless one bulk has more; a bulk is never cut.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from oms_app.flow.desk import LedgerCache, Turn
+from oms_app.flow.errors import FlowError
+from oms_app.store.unit_of_work import Conflict
+from oms_kernel.domain.errors import InvalidRequest, OrderConflict
+from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Severity
+from oms_kernel.guard import RuleHung
+
+MAX_ORDERS = 256
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Job(Protocol[R_co]):
+    """One request to a ledger.
+
+    size: how many orders it may touch. alone: it needs a transaction of its own, because it may drop everything.
+    decide records events on the turn's batch and returns the answer; what it raises goes to its caller only, so it
+    raises before it records, unless it is alone.
+    """
+
+    size: int
+    alone: bool
+
+    def decide(self, turn: Turn) -> R_co:
+        """The answer, given once the turn is committed."""
+
+
+class _Waiter(Generic[R]):
+    def __init__(self, job: Job[R]) -> None:
+        self.job = job
+        self.wake = threading.Event()
+        self.done = False
+        self.answer: R | None = None
+        self.error: BaseException | None = None
+
+    def finish(self, answer: R | None, error: BaseException | None) -> None:
+        self.answer, self.error, self.done = answer, error, True
+
+
+class Lane:
+    """The queue in front of one ledger in this process."""
+
+    def __init__(self, ledger: LedgerCache) -> None:
+        self._ledger = ledger
+        self._waiting: deque[_Waiter[Any]] = deque()
+        self._lock = threading.Lock()
+        self._busy = False
+
+    def submit(self, job: Job[R]) -> R:
+        """The job's answer, after its commit. Raises what the job raised, or what kept its batch from being stored."""
+        waiter = _Waiter(job)
+        with self._lock:
+            self._waiting.append(waiter)
+            leads = not self._busy
+            self._busy = True
+        if not leads:
+            waiter.wake.wait()
+        if not waiter.done:
+            self._lead()
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.answer  # type: ignore[return-value]
+
+    def _lead(self) -> None:
+        """Run one batch, the caller's own job in front, then hand over."""
+        batch: list[_Waiter[Any]] = []
+        try:
+            batch = self._take()
+            self._run(batch)
+        finally:
+            for waiter in batch:
+                if not waiter.done:
+                    waiter.finish(None, RuntimeError("the batch ended without an answer"))
+                waiter.wake.set()
+            with self._lock:
+                if self._waiting:
+                    self._waiting[0].wake.set()
+                else:
+                    self._busy = False
+
+    def _take(self) -> list[_Waiter[Any]]:
+        with self._lock:
+            batch = [self._waiting.popleft()]
+            size = batch[0].job.size
+            while self._waiting and not batch[0].job.alone:
+                following = self._waiting[0].job
+                if following.alone or size + following.size > MAX_ORDERS:
+                    break
+                size += following.size
+                batch.append(self._waiting.popleft())
+            return batch
+
+    def _run(self, batch: list[_Waiter[Any]]) -> None:
+        """One transaction for the batch; on a conflict or an unexpected error each job is tried alone."""
+        try:
+            answers = self._transact(batch)
+        except FlowError as error:
+            for waiter in batch:
+                waiter.finish(None, error)
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].finish(None, error)
+                return
+            for waiter in batch:
+                self._run([waiter])
+        else:
+            for waiter, (answer, refused) in zip(batch, answers, strict=True):
+                waiter.finish(answer, refused)
+
+    def _transact(
+        self, batch: list[_Waiter[Any]], hung: tuple[RuleHung, ...] = ()
+    ) -> list[tuple[Any, Exception | None]]:
+        try:
+            return self._ledger.transact(lambda turn: _decide_all(turn, batch, hung))
+        except RuleHung as error:
+            if any(error.plugin == earlier.plugin for earlier in hung):
+                raise
+            self._ledger.quarantine(error.plugin, str(error))
+            return self._transact(batch, (*hung, error))
+
+
+def _decide_all(
+    turn: Turn, batch: list[_Waiter[Any]], hung: tuple[RuleHung, ...]
+) -> list[tuple[Any, Exception | None]]:
+    for error in hung:
+        _quarantine(turn, error)
+    return [_decide(turn, waiter.job) for waiter in batch]
+
+
+def _decide(turn: Turn, job: Job[Any]) -> tuple[Any, Exception | None]:
+    if job.alone:
+        return job.decide(turn), None
+    before = len(turn.batch.events)
+    try:
+        return job.decide(turn), None
+    except (FlowError, InvalidRequest, OrderConflict) as error:
+        if len(turn.batch.events) != before:
+            raise Conflict(f"{type(job).__name__} refused after it had recorded") from error
+        return None, error
+
+
+def _quarantine(turn: Turn, error: RuleHung) -> None:
+    """Shut a hung plugin out of this ledger, in the same transaction that judges the batch again."""
+    turn.batch.record(
+        PluginQuarantined(plugin=error.plugin, reason=f"rule {error.rule} hung"),
+        AlertRaised(
+            severity=Severity.CRITICAL,
+            source="guard",
+            text=f"plugin {error.plugin} hung in rule {error.rule} and is quarantined: its rules deny every order",
+            what_to_do="Fix or remove the plugin, then release it.",
+        ),
+    )
+
+
+class Lanes:
+    """One lane for each ledger of this process."""
+
+    def __init__(self, ledger: Callable[[Any, Any], LedgerCache]) -> None:
+        self._ledger = ledger
+        self._lanes: dict[Any, Lane] = {}
+        self._lock = threading.Lock()
+
+    def of(self, tenant_id: Any, ledger_id: Any) -> Lane:
+        """The lane of a ledger; made at the first use."""
+        with self._lock:
+            lane = self._lanes.get(ledger_id)
+            if lane is None:
+                lane = self._lanes[ledger_id] = Lane(self._ledger(tenant_id, ledger_id))
+            return lane

@@ -1,0 +1,124 @@
+"""A draft in, the gates' decision out: resolve what it names, judge it by every rule, record acceptance or denial."""
+
+import hashlib
+import json
+import secrets
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from oms_app.flow.desk import Turn
+from oms_app.flow.errors import DuplicateClientOrderId
+from oms_app.flow.principal import Principal
+from oms_app.flow.routing import find_instrument, route
+from oms_kernel import engine
+from oms_kernel.domain.decision import Decision
+from oms_kernel.domain.ids import (
+    AccountId,
+    BrokerAccountId,
+    ClientOrderId,
+    InstrumentId,
+    OrderId,
+    StrategyId,
+    StrategyRunId,
+)
+from oms_kernel.domain.order import Order, OrderRequest, OrderType, Product, Side, TimeInForce
+
+
+class OrderDraft(msgspec.Struct, frozen=True):
+    """An order as a caller words it; symbol and account are not resolved yet."""
+
+    side: Side
+    quantity: Decimal
+    order_type: OrderType
+    account_id: AccountId | None = None
+    broker_account_id: BrokerAccountId | None = None
+    symbol: str | None = None
+    exchange: str | None = None
+    instrument_id: InstrumentId | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
+    expire_at: datetime | None = None
+    queue_until: datetime | None = None
+    client_order_id: ClientOrderId | None = None
+    strategy_id: StrategyId | None = None
+    strategy_run_id: StrategyRunId | None = None
+    product: Product | None = None
+    tags: dict[str, Any] | None = None
+    reduce_only: bool = False
+    allow_duplicate: bool = False
+
+
+def assess(
+    turn: Turn, principal: Principal, account_id: AccountId, draft: OrderDraft, order_id: OrderId
+) -> tuple[Decision, Order]:
+    """Decide over one draft and record the decision on the turn's batch.
+
+    Raises InvalidRequest, UnknownSymbol, NoSession, DuplicateClientOrderId: then nothing was recorded.
+    """
+    instrument = find_instrument(turn.catalogue, draft.instrument_id, draft.symbol, draft.exchange)
+    _refuse_duplicate(turn, account_id, draft.client_order_id)
+    destination = route(turn, account_id, may_wait=draft.queue_until is not None)
+    salt = secrets.token_bytes(16)
+    tags = json.dumps(draft.tags, sort_keys=True, default=str) if draft.tags else None
+    request = OrderRequest(
+        account_id=account_id,
+        instrument_id=instrument.instrument_id,
+        side=draft.side,
+        quantity=draft.quantity,
+        order_type=draft.order_type,
+        limit_price=draft.limit_price,
+        stop_price=draft.stop_price,
+        trail_amount=draft.trail_amount,
+        trail_percent=draft.trail_percent,
+        time_in_force=draft.time_in_force,
+        expire_at=draft.expire_at,
+        queue_until=draft.queue_until,
+        client_order_id=draft.client_order_id,
+        strategy_id=draft.strategy_id,
+        strategy_run_id=draft.strategy_run_id,
+        product=draft.product,
+        reduce_only=draft.reduce_only,
+        allow_duplicate=draft.allow_duplicate,
+        tags_hash=salted_hash(tags, salt) if tags is not None else None,
+    )
+    decision, event = engine.place(
+        turn.view,
+        request,
+        order_id=order_id,
+        instrument=instrument,
+        destination=destination,
+        rules=turn.batch.rules,
+        states=turn.batch.memories,
+        send_before=draft.queue_until or turn.batch.now + turn.desk.send_window,
+        limits_version=turn.config.limits_version,
+        principal=principal.principal_id,
+    )
+    turn.batch.record(event)
+    if tags is not None:
+        turn.unit.put_text(order_id, "tags", tags, salt)
+    return decision, turn.batch.book.orders[order_id]
+
+
+def salted_hash(text: str, salt: bytes) -> str:
+    """What an event holds in place of people's free text."""
+    return hashlib.sha256(salt + text.encode("utf-8")).hexdigest()
+
+
+def _refuse_duplicate(turn: Turn, account_id: AccountId, client_order_id: ClientOrderId | None) -> None:
+    if client_order_id is None:
+        return
+    existing = turn.batch.book.client_orders.get((account_id, client_order_id))
+    if existing is not None:
+        order = turn.batch.book.orders[existing]
+        raise DuplicateClientOrderId(
+            f"the account has an order with client_order_id {client_order_id} already",
+            field="client_order_id",
+            fix="read that order; a new order needs a new client_order_id",
+            extra={"order_id": existing, "state": order.state.value},
+        )

@@ -1,0 +1,45 @@
+"""The log out to consumers: committed events after a cursor, in order, and the form in which the outside sees them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from oms_app.store.unit_of_work import Store
+from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.ids import LedgerId, TenantId
+
+
+class LogReader:
+    """Reads ledgers without their locks. Polling `heads` is the truth; a signal may only shorten the wait."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def heads(self, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
+        """The last seq of each ledger."""
+        return self._store.heads(ledger_ids)
+
+    def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
+        """All ledgers."""
+        return self._store.ledgers()
+
+    def events(self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500) -> Sequence[Recorded]:
+        """At most `limit` events after a seq, gap-free."""
+        return self._store.events(tenant_id, ledger_id, after_seq, limit)
+
+
+def public_event(recorded: Recorded) -> dict[str, Any]:
+    """The event as SSE and webhooks show it, in JSON values; the event's own fields are under `data`."""
+    event = recorded.event
+    data = msgspec.to_builtins(event)
+    return {
+        "seq": recorded.seq,
+        "event_id": recorded.event_id,
+        "kind": event.kind,
+        "version": event.version,
+        "recorded_at": msgspec.to_builtins(recorded.recorded_at),
+        "account_id": event.account_id,
+        "order_id": recorded.order_id,
+        "data": {name: value for name, value in data.items() if name not in ("account_id", "order_id")},
+    }

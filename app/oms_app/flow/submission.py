@@ -1,0 +1,178 @@
+"""Accepted requests out to the broker, each at most once: the intent is committed under the lease, then the first byte.
+
+The gate is inside the intent's transaction: it holds the ledger's lock, reads the lease's token afresh, and lets
+nothing out that the trading state, the expiry or `send_before` no longer allows. A place or replace whose intent was
+committed is never sent again by anybody; a cancel is, until the order is proved terminal or the cancel refused.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from oms_app.flow.desk import Turn
+from oms_kernel import engine
+from oms_kernel.contracts.broker import BrokerCapabilities, Command, Intent, WireIdentity
+from oms_kernel.domain.events import OrderRejected, ReplaceRefused
+from oms_kernel.domain.ids import ConnectionId, OrderId
+from oms_kernel.domain.lifecycle import Evidence, OrderStatus, RequestKind, RequestStatus
+from oms_kernel.domain.order import Order
+from oms_kernel.settlement import doubt
+
+CANCEL_AGAIN_AFTER = timedelta(seconds=5)
+MAX_INTENTS = 256
+
+Prepare = Callable[[Command], WireIdentity]
+
+
+class LeaseLost(Exception):
+    """Another session owns the connection: send nothing more."""
+
+    code = "lease_lost"
+
+
+def require_lease(turn: Turn, connection_id: ConnectionId, lease_token: int) -> None:
+    """Nothing, while the lease is the caller's; else LeaseLost. Reads the token after the ledger's lock."""
+    if turn.unit.lease_token(connection_id) != lease_token:
+        raise LeaseLost(f"connection {connection_id} is owned by another session")
+
+
+def next_intents(
+    turn: Turn,
+    connection_id: ConnectionId,
+    lease_token: int,
+    capabilities: BrokerCapabilities,
+    prepare: Prepare,
+    *,
+    limit: int = MAX_INTENTS,
+    may_add: bool = True,
+) -> list[Intent]:
+    """What may be sent once this turn is committed, oldest first.
+
+    may_add: False while the session is reconciling: only cancels go out. Orders that the gate stops end here.
+    """
+    require_lease(turn, connection_id, lease_token)
+    intents: list[Intent] = []
+    for order in _unsettled(turn, connection_id):
+        kind = _due(order, turn, capabilities, lease_token)
+        if kind is None or (kind is not RequestKind.CANCEL and not may_add):
+            continue
+        ended = engine.gate_intent(
+            turn.view, order, kind, lease_token=lease_token, attempt=engine.next_attempt(order, kind)
+        )
+        if ended is not None:
+            turn.batch.record(ended)
+            continue
+        command = _command(turn, order, kind)
+        identity = _prepared(turn, order, command, prepare)
+        if identity is None:
+            continue
+        turn.batch.record(engine.intent(order, kind, identity.wire_id, identity.fields, lease_token))
+        intents.append(Intent(command=command, identity=identity, lease_token=lease_token))
+        if len(intents) >= limit:
+            break
+    return intents
+
+
+def overdue(turn: Turn, connection_id: ConnectionId, ack_timeout: timedelta) -> list[OrderId]:
+    """Put in doubt what was sent and had no word within the connector's `ack_timeout`; returns which."""
+    deadline = turn.batch.now - ack_timeout
+    late = []
+    for order in list(_unsettled(turn, connection_id)):
+        for kind, status, sent_at in _sent(order):
+            if status is RequestStatus.SENT and sent_at is not None and sent_at < deadline:
+                turn.batch.record(*doubt(order, kind, f"no word within {ack_timeout.total_seconds():g} s"))
+                late.append(order.order_id)
+                break
+    return late
+
+
+def disown(turn: Turn, connection_id: ConnectionId, lease_token: int) -> list[OrderId]:
+    """At a take-over: put in doubt every place and replace that was sent under an older lease; returns which."""
+    disowned = []
+    for order in list(_unsettled(turn, connection_id)):
+        tokens = {
+            RequestKind.PLACE: order.lease_token,
+            RequestKind.REPLACE: order.replace and order.replace.lease_token,
+        }
+        for kind, status, _ in _sent(order):
+            if status is RequestStatus.SENT and tokens[kind] != lease_token:
+                turn.batch.record(*doubt(order, kind, "the session that was to send it ended"))
+                disowned.append(order.order_id)
+                break
+    return disowned
+
+
+def _unsettled(turn: Turn, connection_id: ConnectionId) -> Iterator[Order]:
+    book = turn.batch.book
+    return (book.orders[order_id] for order_id, _ in list(book.unsettled.entries(connection_id)))
+
+
+def _sent(order: Order) -> list[tuple[RequestKind, RequestStatus, datetime | None]]:
+    sent: list[tuple[RequestKind, RequestStatus, datetime | None]] = [(RequestKind.PLACE, order.place, order.sent_at)]
+    if order.replace is not None:
+        sent.append((RequestKind.REPLACE, order.replace.status, order.replace.sent_at))
+    return sent
+
+
+def _due(order: Order, turn: Turn, capabilities: BrokerCapabilities, lease_token: int) -> RequestKind | None:
+    """The request of the order that is next to go out, or None while it has to wait.
+
+    A cancel waits for the place to be proved unless the connector can cancel before; it goes before a replace.
+    """
+    if order.place is RequestStatus.REQUESTED:
+        return RequestKind.PLACE if order.status is OrderStatus.NEW else None
+    proved = order.place is RequestStatus.DONE
+    if order.cancel is not None and (proved or capabilities.cancel_before_ack):
+        if order.cancel is RequestStatus.REQUESTED:
+            return RequestKind.CANCEL
+        sent_at = order.cancel_sent_at
+        again = order.cancel is RequestStatus.SENT and sent_at is not None
+        if again and sent_at is not None and turn.batch.now - sent_at > CANCEL_AGAIN_AFTER:
+            return RequestKind.CANCEL
+    if proved and order.replace is not None and order.replace.status is RequestStatus.REQUESTED:
+        return RequestKind.REPLACE
+    return None
+
+
+def _command(turn: Turn, order: Order, kind: RequestKind) -> Command:
+    terms = order.replace if kind is RequestKind.REPLACE and order.replace is not None else order
+    request = order.request
+    return Command(
+        kind=kind,
+        order_id=order.order_id,
+        attempt=engine.next_attempt(order, kind),
+        broker_account_id=order.broker_account_id,
+        instrument=turn.catalogue.instruments[request.instrument_id],
+        side=request.side,
+        quantity=terms.quantity,
+        order_type=request.order_type,
+        time_in_force=request.time_in_force,
+        limit_price=terms.limit_price,
+        stop_price=terms.stop_price,
+        trail_amount=terms.trail_amount,
+        trail_percent=terms.trail_percent,
+        expire_at=request.expire_at,
+        product=request.product,
+        wire_id=order.wire_ids[-1] if order.wire_ids else None,
+        broker_order_id=order.broker_order_ids[-1] if order.broker_order_ids else None,
+        filled_quantity=order.filled_quantity,
+    )
+
+
+def _prepared(turn: Turn, order: Order, command: Command, prepare: Prepare) -> WireIdentity | None:
+    """The command's identity; None after a connector that could not prepare it, and then the request is refused."""
+    try:
+        return prepare(command)
+    except Exception as error:
+        text = f"the connector could not prepare it ({type(error).__name__})"
+        if command.kind is RequestKind.PLACE:
+            turn.batch.record(engine.never_sent(order, OrderRejected, "prepare_failed"))
+        elif command.kind is RequestKind.REPLACE:
+            turn.batch.record(
+                ReplaceRefused(
+                    account_id=order.request.account_id,
+                    order_id=order.order_id,
+                    evidence=Evidence.NEVER_SENT,
+                    reason=text,
+                )
+            )
+        return None
