@@ -11,7 +11,7 @@ import click
 import httpx2
 import msgspec
 
-from oms_app.cli.errors import OutcomeUnknown, Refusal, Unavailable, WrongSettings
+from oms_app.cli.errors import OutcomeUnknown, Unavailable, WrongSettings, refusal
 
 TIMEOUT_S = 30.0
 PAGE = 500
@@ -80,10 +80,12 @@ class Api:
             ) from None
         except httpx2.HTTPError as error:
             kind = OutcomeUnknown if method != "GET" else Unavailable
-            raise kind(f"{method} {path}: no answer from {self.facts.url} ({error or type(error).__name__})") from None
+            raise kind(
+                f"{method} {path}: no answer from {self.facts.url} ({str(error) or type(error).__name__})"
+            ) from None
         if response.is_success:
             return response.json() if response.content else None
-        raise Refusal(response.status_code, _problem(response))
+        raise refusal(response.status_code, _problem(response))
 
 
 def connected(command: F) -> F:

@@ -14,7 +14,6 @@ EXIT_CODES = {
     6: "outcome unknown: the request may or may not have been stored; look before repeating it",
     130: "interrupted",
 }
-DENIALS = frozenset({"risk_denied", "compliance_denied"})
 
 
 class CommandFailed(click.ClickException):
@@ -42,7 +41,7 @@ class OutcomeUnknown(CommandFailed):
 
 
 class Refusal(CommandFailed):
-    """The server's problem+json, told with its field and fix."""
+    """The server's problem+json, told with its field and fix; nothing was stored."""
 
     exit_code = 3
 
@@ -50,13 +49,33 @@ class Refusal(CommandFailed):
         self.status = status
         self.problem = problem
         super().__init__(_told(status, problem))
-        code = problem.get("code")
-        if code in DENIALS:
-            self.exit_code = 5
-        elif code == "outcome_unknown":
-            self.exit_code = 6
-        elif status >= 500:
-            self.exit_code = 4
+
+
+class ServerFailed(Refusal):
+    """5xx: the server could not do it; nothing was stored."""
+
+    exit_code = 4
+
+
+class Denied(Refusal):
+    """A rule of compliance or risk said no; the order is stored as DENIED."""
+
+    exit_code = 5
+
+
+class Undecided(Refusal):
+    """The server itself does not know whether the request was stored."""
+
+    exit_code = 6
+
+
+BY_CODE: dict[str, type[Refusal]] = {"risk_denied": Denied, "compliance_denied": Denied, "outcome_unknown": Undecided}
+
+
+def refusal(status: int, problem: dict[str, Any]) -> Refusal:
+    """The error for a problem+json answer, with the exit code that fits."""
+    kind = BY_CODE.get(str(problem.get("code")), ServerFailed if status >= 500 else Refusal)
+    return kind(status, problem)
 
 
 def _told(status: int, problem: dict[str, Any]) -> str:
