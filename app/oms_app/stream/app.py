@@ -1,0 +1,177 @@
+"""Answer `GET /api/v1/stream` with a ledger's events as server-sent events, resumable by Last-Event-ID without a gap.
+
+A listener is woken at most ten times a second, the first time at once; one that does not read is cut and resumes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+from oms_app.flow.identity import Caller, Identity
+from oms_app.flow.routing import Directory
+from oms_app.store.unit_of_work import StoreUnavailable
+from oms_app.stream.requests import Refused, Wish, caller_of, cors_headers, headers_of, wish_of
+from oms_app.stream.tail import LedgerTail, Message, Tails
+from oms_kernel.domain.ids import LedgerId
+
+COALESCE_S = 0.1
+KEEP_ALIVE_S = 15.0
+RECHECK_S = 2.0
+SEND_LIMIT_S = 10.0
+"""A reader that takes nothing for so long is cut."""
+STREAM_PATHS = frozenset({"/", "/stream", "/api/v1/stream"})
+HEALTH_PATHS = frozenset({"/healthz", "/health/live"})
+log = structlog.get_logger(__name__)
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class StreamApp:
+    """The ASGI application. `close` ends every open stream, so that stopping does not wait for listeners."""
+
+    def __init__(
+        self, tails: Tails, identity: Identity, directory: Directory, *, url: str, keep_alive_s: float = KEEP_ALIVE_S
+    ) -> None:
+        self._tails = tails
+        self._identity = identity
+        self._directory = directory
+        self._url = url
+        self._keep_alive_s = keep_alive_s
+        self._closing = asyncio.Event()
+        self.listeners = 0
+
+    def close(self) -> None:
+        """End all streams now."""
+        self._closing.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        headers = headers_of(scope)
+        try:
+            await self._answer(scope, headers, receive, send)
+        except Refused as refusal:
+            await self._whole(send, headers, refusal.status, refusal.body(), b"application/problem+json")
+        except StoreUnavailable:
+            away = Refused(503, "unavailable", "the database cannot be reached; try again")
+            await self._whole(send, headers, 503, away.body(), b"application/problem+json")
+
+    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        path = scope["path"].rstrip("/") or "/"
+        if scope["method"] == "OPTIONS":
+            await self._whole(send, headers, 204, b"", b"text/plain")
+        elif scope["method"] != "GET":
+            raise Refused(405, "method_not_allowed", "only GET is answered here")
+        elif path in HEALTH_PATHS:
+            await self._whole(send, headers, 200, b'{"status":"ok"}', b"application/json")
+        elif path in STREAM_PATHS:
+            await self._stream(scope, headers, receive, send)
+        else:
+            raise Refused(404, "not_found", "the stream is at /api/v1/stream")
+
+    async def _stream(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        wish = wish_of(scope, headers)
+        caller = await asyncio.to_thread(caller_of, headers, self._identity)
+        ledger_id = await asyncio.to_thread(self._ledger, caller, wish)
+        tail = await self._tails.listen(caller.principal.tenant_id, ledger_id)
+        self.listeners += 1
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            start = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+            start += [(b"x-accel-buffering", b"no"), *cors_headers(headers, self._url)]
+            await send({"type": "http.response.start", "status": 200, "headers": start})
+            await self._feed(tail, caller, wish, headers, send, gone)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except (TimeoutError, OSError) as error:
+            log.info("a listener was cut", principal=caller.principal.principal_id, error=repr(error))
+        finally:
+            gone.cancel()
+            self.listeners -= 1
+            self._tails.leave(tail)
+
+    async def _feed(
+        self,
+        tail: LedgerTail,
+        caller: Caller,
+        wish: Wish,
+        headers: dict[str, str],
+        send: Send,
+        gone: asyncio.Task[None],
+    ) -> None:
+        """Send events until the listener leaves, its permission ends or the server closes."""
+        position = tail.head if wish.after_seq is None else min(wish.after_seq, tail.head)
+        closing = asyncio.create_task(self._closing.wait())
+        checked_at = sent_at = time.monotonic()
+        await _push(send, b"retry: 1000\n: listening after %d\n\n" % position)
+        try:
+            while not (gone.done() or closing.done()):
+                moved = asyncio.create_task(tail.moved.wait())
+                messages = await self._tails.read(tail, position)
+                if messages:
+                    position = messages[-1].seq
+                    frames = b"".join(one.frame for one in messages if _is_wanted(one, wish, caller))
+                    if frames:
+                        await _push(send, frames)
+                        sent_at = time.monotonic()
+                        await asyncio.wait({gone, closing}, timeout=COALESCE_S, return_when=asyncio.FIRST_COMPLETED)
+                else:
+                    await asyncio.wait({gone, closing, moved}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                moved.cancel()
+                now = time.monotonic()
+                if now - checked_at >= RECHECK_S:
+                    checked_at = now
+                    await asyncio.to_thread(caller_of, headers, self._identity)
+                if now - sent_at >= self._keep_alive_s:
+                    sent_at = now
+                    await _push(send, b": still here\n\n")
+        except Refused as refusal:
+            await _push(send, b"event: closed\ndata: %s\n\n" % refusal.body())
+        finally:
+            closing.cancel()
+
+    def _ledger(self, caller: Caller, wish: Wish) -> LedgerId:
+        ledgers = self._directory.ledgers(caller.principal)
+        if wish.ledger_id is not None:
+            if wish.ledger_id not in ledgers:
+                raise Refused(404, "unknown_ledger", "ledger_id names no ledger of yours")
+            return LedgerId(wish.ledger_id)
+        if len(ledgers) != 1:
+            raise Refused(422, "invalid_request", f"you have {len(ledgers)} ledgers: name one with ledger_id")
+        return ledgers[0]
+
+    async def _whole(self, send: Send, headers: dict[str, str], status: int, body: bytes, kind: bytes) -> None:
+        answer = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        if status == 401:
+            answer.append((b"www-authenticate", b"Bearer"))
+        if status == 503:
+            answer.append((b"retry-after", b"1"))
+        answer += cors_headers(headers, self._url)
+        await send({"type": "http.response.start", "status": status, "headers": answer})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _push(send: Send, body: bytes) -> None:
+    """Send part of the answer. Raises TimeoutError when the listener does not read."""
+    await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), SEND_LIMIT_S)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _is_wanted(message: Message, wish: Wish, caller: Caller) -> bool:
+    allowed = caller.principal.account_ids
+    if allowed is not None and message.account_id not in allowed:
+        return False
+    if wish.account_ids and message.account_id not in wish.account_ids:
+        return False
+    return not wish.kinds or message.kind in wish.kinds

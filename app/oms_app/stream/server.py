@@ -1,0 +1,69 @@
+"""Serve the stream's ASGI application in this process until SIGTERM; open streams are ended, not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import structlog
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from oms_app.flow.identity import Identity
+from oms_app.flow.routing import Directory
+from oms_app.stream.app import StreamApp
+from oms_app.stream.tail import Reader, Tails
+
+BEAT_S = 1.0
+STOP_LIMIT_S = 5.0
+log = structlog.get_logger(__name__)
+
+
+def serve(
+    *,
+    reader: Reader,
+    identity: Identity,
+    directory: Directory,
+    host: str,
+    port: int,
+    url: str,
+    poll_s: float,
+    beat: Callable[[], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT. url: where the dashboard lives, whose pages may read the answers."""
+    asyncio.run(_serve(reader, identity, directory, host, port, url, poll_s, beat))
+
+
+async def _serve(
+    reader: Reader,
+    identity: Identity,
+    directory: Directory,
+    host: str,
+    port: int,
+    url: str,
+    poll_s: float,
+    beat: Callable[[], None],
+) -> None:
+    tails = Tails(reader, poll_s)
+    app = StreamApp(tails, identity, directory, url=url)
+    server = Server(app, address=host, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    serving = asyncio.create_task(server.serve())
+    following = asyncio.create_task(tails.follow())
+    await asyncio.sleep(0)  # the server sets its own signal handlers when it starts; ours come after
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    log.info("serving", host=host, port=port)
+    stopped = asyncio.create_task(stopping.wait())
+    while not (stopped.done() or serving.done() or following.done()):
+        beat()
+        await asyncio.wait({stopped, serving, following}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+    app.close()
+    for task in (serving, following):
+        if task.done():
+            task.result()
+    following.cancel()
+    server.stop()  # type: ignore[no-untyped-call]
+    await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
