@@ -336,11 +336,16 @@ class BrokerHost(Protocol):
     accounts: tuple[BrokerAccount, ...]
     instruments: tuple[Instrument, ...]
     storage: ConnectorStorage
-    report: Callable[[AnyReport], Awaitable[None]]
-    quote: Callable[[Quote], None]
-    lost: Callable[[str], None]
-    clock: Callable[[], datetime]
-    pace: Callable[[], Awaitable[None]]
+    @property
+    def report(self) -> Callable[[AnyReport], Awaitable[None]]: ...
+    @property
+    def quote(self) -> Callable[[Quote], None]: ...
+    @property
+    def lost(self) -> Callable[[str], None]: ...
+    @property
+    def clock(self) -> Callable[[], datetime]: ...
+    @property
+    def pace(self) -> Callable[[], Awaitable[None]]: ...
 
 
 class BrokerConnector(Protocol):

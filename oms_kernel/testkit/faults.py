@@ -129,7 +129,9 @@ class FaultScript:
 
 def fault(point: FaultPoint | str, do: FaultKind | str, **fields: Any) -> Fault:
     """One fault at the next message of a point; the fields of `When` and of `Fault` may be given by name."""
-    when = {name: fields.pop(name) for name in ("nth", "times", "symbol", "order_type") if name in fields}
+    when: dict[str, Any] = {
+        name: fields.pop(name) for name in ("nth", "times", "symbol", "order_type") if name in fields
+    }
     return msgspec.convert({"when": {"command": str(point), **when}, "do": str(do), **fields}, Fault)
 
 
