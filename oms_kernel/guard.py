@@ -7,7 +7,6 @@ the plugin, the rule and the gate. What a plugin's error says goes to the log an
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -19,11 +18,11 @@ from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import AccountId
 from oms_kernel.registry import Registered
+from oms_kernel.soundness import complete, describe, is_sound
 from oms_kernel.watchdog import PluginHung, Watchdog, framed
 
 log = logging.getLogger(__name__)
 
-LONGEST_TEXT = 500
 PLUGIN_FAILED = "plugin_failed"
 PLUGIN_QUARANTINED = "plugin_quarantined"
 
@@ -318,46 +317,6 @@ def count(tally: Tally, elapsed_s: float) -> None:
     tally.calls += 1
     tally.total_s += elapsed_s
     tally.max_s = max(tally.max_s, elapsed_s)
-
-
-def is_sound(verdict: Verdict) -> bool:
-    """Whether every field of a plugin's verdict has the type and bounds that the log can store."""
-    return (
-        verdict.outcome.__class__ is Outcome
-        and all(
-            figure is None or (figure.__class__ is Decimal and figure.is_finite())
-            for figure in (verdict.observed, verdict.limit, verdict.quote_price)
-        )
-        and all(isinstance(text, str) for text in (verdict.code, verdict.message, verdict.unit))
-        and (verdict.quote_at is None or getattr(verdict.quote_at, "tzinfo", None) is not None)
-    )
-
-
-def complete(verdict: Verdict, rule: str, plugin: str, gate: Gate) -> Verdict:
-    """The verdict with the names that only the host knows, and texts of bounded length."""
-    return Verdict(
-        rule=rule,
-        outcome=verdict.outcome,
-        gate=gate,
-        plugin=plugin,
-        code=verdict.code[:LONGEST_TEXT],
-        message=verdict.message[:LONGEST_TEXT],
-        observed=verdict.observed,
-        limit=verdict.limit,
-        unit=verdict.unit[:LONGEST_TEXT],
-        quote_price=verdict.quote_price,
-        quote_at=verdict.quote_at,
-    )
-
-
-def describe(error: object) -> str:
-    """One line about an exception or a strange value, even when its own text raises."""
-    name = type(error).__name__
-    try:
-        text = str(error) if isinstance(error, BaseException) else repr(error)
-    except Exception:
-        text = "its text cannot be read"
-    return f"{name}: {text}".splitlines()[0][:LONGEST_TEXT]
 
 
 def _no_rule(intent: OrderIntent, view: RuleView, state: Any) -> Verdict:

@@ -22,9 +22,10 @@ from packaging.version import Version
 from oms_kernel import hookspecs
 from oms_kernel.contribution import defect_of
 from oms_kernel.domain.errors import KernelError
-from oms_kernel.guard import Guard, describe
+from oms_kernel.guard import Guard
 from oms_kernel.hookspecs import ENTRY_POINT_GROUP, PROJECT
 from oms_kernel.registry import FIELDS, Kind, Registered, Registries, Registry
+from oms_kernel.soundness import describe
 from oms_kernel.watchdog import Watchdog
 
 KERNEL = "oms-kernel"

@@ -1,4 +1,4 @@
-"""What every contributed class has in common: a stable name, a one-line title, typed parameters, secrets that mask themselves."""
+"""What contributed classes have in common: a stable name, a one-line title, typed parameters, masked secrets."""
 
 import operator
 from collections.abc import Callable

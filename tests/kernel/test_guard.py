@@ -105,14 +105,16 @@ def test_a_rule_that_raises_denies_and_says_which_plugin_but_not_what_it_said(fa
         msgspec.structs.replace(DENIED, observed=7.5),
         msgspec.structs.replace(DENIED, observed=Decimal("NaN")),
         msgspec.structs.replace(DENIED, limit=Decimal("Infinity")),
+        msgspec.structs.replace(DENIED, observed=Decimal("1e18")),
         msgspec.structs.replace(DENIED, message=None),
         msgspec.structs.replace(DENIED, unit=3),
         msgspec.structs.replace(DENIED, quote_at=datetime(2026, 1, 1)),  # noqa: DTZ001
         msgspec.structs.replace(DENIED, quote_at="now"),
     ],
-    ids=(
-        "none true text outcome tuple texted_outcome float nan infinity no_message number_unit naive texted_time".split()
-    ),
+    ids=[
+        *("none", "true", "text", "outcome", "tuple", "texted_outcome", "float", "nan", "infinity", "too_long"),
+        *("no_message", "number_unit", "naive", "texted_time"),
+    ],
 )
 def test_what_is_no_verdict_denies(garbage: Any) -> None:
     rule = guarded(Answers(garbage))

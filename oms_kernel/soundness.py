@@ -1,0 +1,55 @@
+"""What a plugin answered in, whether the log can store it and a completed copy out."""
+
+from decimal import Decimal
+
+from oms_kernel.domain.decision import Gate, Outcome, Verdict
+from oms_kernel.domain.errors import InvalidNumber
+from oms_kernel.domain.money import bounded
+
+LONGEST_TEXT = 500
+
+
+def is_sound(verdict: Verdict) -> bool:
+    """Whether every field of a plugin's verdict has the type and bounds that the log can store."""
+    return (
+        verdict.outcome.__class__ is Outcome
+        and all(
+            figure is None or _is_storable(figure) for figure in (verdict.observed, verdict.limit, verdict.quote_price)
+        )
+        and all(isinstance(text, str) for text in (verdict.code, verdict.message, verdict.unit))
+        and (verdict.quote_at is None or getattr(verdict.quote_at, "tzinfo", None) is not None)
+    )
+
+
+def complete(verdict: Verdict, rule: str, plugin: str, gate: Gate) -> Verdict:
+    """The verdict with the names that only the host knows, and texts of bounded length."""
+    return Verdict(
+        rule=rule,
+        outcome=verdict.outcome,
+        gate=gate,
+        plugin=plugin,
+        code=verdict.code[:LONGEST_TEXT],
+        message=verdict.message[:LONGEST_TEXT],
+        observed=verdict.observed,
+        limit=verdict.limit,
+        unit=verdict.unit[:LONGEST_TEXT],
+        quote_price=verdict.quote_price,
+        quote_at=verdict.quote_at,
+    )
+
+
+def describe(error: object) -> str:
+    """One line about an exception or a strange value, even when its own text raises."""
+    name = type(error).__name__
+    try:
+        text = str(error) if isinstance(error, BaseException) else repr(error)
+    except Exception:
+        text = "its text cannot be read"
+    return f"{name}: {text}".splitlines()[0][:LONGEST_TEXT]
+
+
+def _is_storable(figure: object) -> bool:
+    try:
+        return figure.__class__ is Decimal and bounded(figure) is not None  # type: ignore[arg-type]
+    except InvalidNumber:
+        return False
