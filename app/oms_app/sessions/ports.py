@@ -1,0 +1,56 @@
+"""What a session needs of the store besides flow: the connections to serve, their leases, status rows and quotes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from oms_kernel.contracts.broker import BrokerAccount
+from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
+from oms_kernel.domain.instrument import Instrument
+from oms_kernel.domain.market import Quote
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """A broker connection that a person wants connected. `params` are the connector's, secrets in clear."""
+
+    tenant_id: TenantId
+    connection_id: ConnectionId
+    broker: str
+    params: dict[str, Any]
+    accounts: tuple[BrokerAccount, ...]
+    ledgers: tuple[LedgerId, ...]
+
+
+class SessionStore(Protocol):
+    """Synchronous; called from worker threads."""
+
+    def wanted(self) -> Sequence[Connection]:
+        """Every connection that is to be connected, of all tenants."""
+
+    def acquire(self, connection_id: ConnectionId) -> int | None:
+        """The token of a new lease, larger than any before; None while another session holds it."""
+
+    def renew(self, connection_id: ConnectionId, token: int) -> bool:
+        """Whether the lease is still the caller's; then it lasts its whole time again."""
+
+    def release(self, connection_id: ConnectionId, token: int) -> None:
+        """End the lease at once."""
+
+    def set_status(
+        self, tenant_id: TenantId, connection_id: ConnectionId, status: str, detail: str, heard_at: datetime | None
+    ) -> None:
+        """Tell people and intake how the connection is."""
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What can be traded."""
+
+    def put_quotes(self, quotes: Iterable[Quote]) -> None:
+        """Replace the last quotes of these instruments."""
+
+    def storage_get(self, tenant_id: TenantId, connection_id: ConnectionId, key: str) -> str | None:
+        """A value of the connector's durable store."""
+
+    def storage_put(self, tenant_id: TenantId, connection_id: ConnectionId, key: str, value: str) -> None:
+        """Remember a value; durable when it returns."""
