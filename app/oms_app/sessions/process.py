@@ -101,8 +101,8 @@ class Sessions:
             await runner.run()
         except LeaseLost as error:
             log.error("lease_lost", connection_id=connection.connection_id, error=str(error))
-        except StoreUnavailable as error:
-            log.error("session_ended", connection_id=connection.connection_id, error=str(error))
+        except Exception as error:
+            log.exception("session_ended", connection_id=connection.connection_id, error=str(error))
         finally:
             heartbeat.cancel()
             await asyncio.gather(heartbeat, return_exceptions=True)
