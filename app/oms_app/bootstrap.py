@@ -1,34 +1,61 @@
-"""Wire settings, store, plugins and flow into one Services; the single place where the parts of the application meet."""
+"""Wire settings, store, plugins and flow into one Services, and start each process with it; the one place that does."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from oms_app.config import Settings
+from oms_app.flow.amendment import Amendment
+from oms_app.flow.control import Control
+from oms_app.flow.desk import Desk
+from oms_app.flow.identity import Identity
+from oms_app.flow.intake import Intake
+from oms_app.flow.lane import Lanes
+from oms_app.flow.publishing import LogReader
+from oms_app.flow.routing import Directory
+from oms_app.lifeline import Pulse
+from oms_app.store.sql_store import SqlStore
+from oms_app.store.unit_of_work import LedgerConfig
+from oms_kernel.contracts.broker import BrokerCapabilities
+from oms_kernel.domain.decision import Gate
+from oms_kernel.guard import GuardedRule, guard_rule
+from oms_kernel.host import PluginHost
+from oms_kernel.registry import Registries
+from oms_kernel.watchdog import Watchdog, plugins_in_report
 
 if TYPE_CHECKING:
     from flask import Flask
 
+log = structlog.get_logger(__name__)
+
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """What the edges are given. One for each process; `close` frees what it holds."""
+    """What the edges are given; one for each process. `close` frees what it holds."""
 
     settings: Settings
-    store: Any
-    plugins: Any
-    registries: Any
-    desk: Any
-    intake: Any
-    amendment: Any
-    control: Any
-    reader: Any
-    identity: Any
+    store: SqlStore
+    plugins: PluginHost
+    registries: Registries
+    desk: Desk
+    directory: Directory
+    intake: Intake
+    amendment: Amendment
+    control: Control
+    reader: LogReader
+    identity: Identity
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
 
     def close(self) -> None:
-        """Close the database's connections."""
+        """Stop watching plugins and close the database's connections."""
+        self.plugins.watchdog.stop()
         self.store.close()
 
 
@@ -37,44 +64,87 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def build_plugins(settings: Settings) -> tuple[Any, Any]:
-    """(host, registries) with every plugin that is installed, loaded and not disabled."""
-    from oms_kernel.host import PluginHost
+def new_id() -> str:
+    """A fresh UUIDv7 as text: sorts by time."""
+    from uuid_utils.compat import uuid7
 
-    host = PluginHost(disabled=settings.disabled_plugins, required=settings.required_plugins)
+    return str(uuid7())
+
+
+def build_plugins(settings: Settings, watchdog: Watchdog | None = None) -> tuple[PluginHost, Registries]:
+    """(host, registries) with every plugin that is installed and not disabled. Raises RequiredPluginMissing."""
+    host = PluginHost(disabled=settings.disabled_plugins, required=settings.required_plugins, watchdog=watchdog)
     return host, host.load()
 
 
-def build_store(settings: Settings) -> Any:
-    """The store on the configured database; connects lazily."""
-    from oms_app.store.database import SqlStore
-
-    return SqlStore(settings.database_url)
+def build_store(settings: Settings) -> SqlStore:
+    """The store on the configured database; connects when first used."""
+    return SqlStore(settings.database_url, pool_size=settings.api_threads + 4)
 
 
-def build_services(settings: Settings) -> Services:
-    """Everything, wired. Does not migrate; raises what the parts raise when a required one is missing."""
-    from oms_app.flow.amendment import Amendment
-    from oms_app.flow.control import Control
-    from oms_app.flow.desk import LedgerDesk
-    from oms_app.flow.intake import Intake
-    from oms_app.flow.publishing import LogReader
-
-    host, registries = build_plugins(settings)
+def build_services(settings: Settings, *, process: str = "") -> Services:
+    """Everything, wired. process: watch plugins, and leave the report of a hang under this name in the home."""
+    report = settings.home / f"hang-{process}.txt" if process else None
+    host, registries = build_plugins(settings, Watchdog(report_path=report))
     store = build_store(settings)
-    desk = LedgerDesk(store, registries, settings)
-    return Services(
+    if process:
+        store.check_serving()
+    desk = Desk(
+        store,
+        make_rules=partial(make_rules, host, registries),
+        capabilities=partial(capabilities, registries),
+        new_id=new_id,
+        quote_max_age=timedelta(seconds=settings.quote_max_age_s),
+        send_window=timedelta(seconds=settings.send_window_s),
+    )
+    lanes = Lanes(desk.ledger)
+    directory = Directory(desk)
+    services = Services(
         settings=settings,
         store=store,
         plugins=host,
         registries=registries,
         desk=desk,
-        intake=Intake(desk),
-        amendment=Amendment(desk),
-        control=Control(desk),
+        directory=directory,
+        intake=Intake(desk, lanes, directory),
+        amendment=Amendment(desk, lanes, directory),
+        control=Control(desk, directory),
         reader=LogReader(store),
-        identity=None,
+        identity=_identity(settings, store),
+        clock=clock,
+        new_id=new_id,
     )
+    if report is not None:
+        _quarantine_hung(services, report)
+        host.watchdog.start()
+    return services
+
+
+def make_rules(host: PluginHost, registries: Registries, config: LedgerConfig) -> Sequence[GuardedRule]:
+    """The guarded rules of a ledger: compliance before risk, each in the order of its registry, one for each limit."""
+    found: list[GuardedRule] = []
+    for gate, registry in ((Gate.COMPLIANCE, registries.compliance_checks), (Gate.RISK, registries.risk_rules)):
+        for name, registered in registry.items():
+            guard = host.guard(registered.plugin)
+            found += [
+                guard_rule(
+                    registered,
+                    limit.params,
+                    key=f"{limit.limit_id}/{limit.version}",
+                    gate=gate,
+                    account_id=limit.account_id,
+                    guard=guard,
+                )
+                for limit in config.limits
+                if limit.rule == name
+            ]
+    return found
+
+
+def capabilities(registries: Registries, broker: str) -> BrokerCapabilities | None:
+    """What a broker can do, or None when its plugin is not installed."""
+    registered = registries.brokers.get(broker)
+    return registered.contributed.capabilities if registered is not None else None
 
 
 def create_app(services: Services) -> Flask:
@@ -82,3 +152,64 @@ def create_app(services: Services) -> Flask:
     from oms_app.api import create_api
 
     return create_api(services)
+
+
+# Processes --------------------------------------------------------------------------------------------------
+
+
+def serve_api(settings: Settings, pulse: Pulse) -> None:
+    """Serve HTTP until SIGTERM."""
+    from oms_app.wsgi import serve
+
+    serve(settings, pulse)
+
+
+def serve_stream(settings: Settings, pulse: Pulse) -> None:
+    """Serve the event stream until SIGTERM."""
+    from oms_app.stream.server import serve
+
+    services = build_services(settings)
+    services.store.check_serving()
+    try:
+        serve(
+            reader=services.reader,
+            identity=services.identity,
+            directory=services.directory,
+            host=settings.host,
+            port=settings.stream_port,
+            url=settings.url,
+            poll_s=settings.poll_ms / 1000,
+            beat=pulse.beat,
+        )
+    finally:
+        services.close()
+
+
+def _identity(settings: Settings, store: SqlStore) -> Identity:
+    from oms_app.flow.identity import IdentitySettings
+    from oms_app.flow.passwords import HashingCost, Passwords
+    from oms_app.store.sql_identity_rows import SqlIdentityRows
+
+    cost = HashingCost(
+        memory_kib=settings.argon2_memory_kib,
+        passes=settings.argon2_time_cost,
+        lanes=settings.argon2_parallelism,
+    )
+    return Identity(
+        SqlIdentityRows(store),
+        settings.secret_key.reveal(),
+        clock=clock,
+        passwords=Passwords(cost),
+        settings=IdentitySettings(
+            access_lifetime_s=int(settings.access_token_s), refresh_lifetime_s=int(settings.refresh_token_s)
+        ),
+    )
+
+
+def _quarantine_hung(services: Services, report: Path) -> None:
+    """Shut out the plugins whose calls ended this process's predecessor, before anything is served."""
+    for plugin in plugins_in_report(report):
+        log.error("a plugin hung and ended the last process; it is quarantined", plugin=plugin)
+        for tenant_id, ledger_id in services.reader.ledgers():
+            services.control.quarantine_plugin(tenant_id, ledger_id, plugin, "its call did not return")
+    report.unlink(missing_ok=True)

@@ -83,6 +83,7 @@ class Pulse:
 
     def __init__(self, name: str, path: Path | None) -> None:
         self.name = name
+        self.path = path
         self._hearts = Heartbeats(path) if path else None
 
     def beat(self) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Table, select, update
 
 from oms_app.config import Settings
 from oms_app.flow.control import Control
@@ -23,6 +22,10 @@ from oms_app.flow.identity import Identity
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
 from oms_app.store import tables as t
+from oms_app.store.config_rows import connection_resource
+from oms_app.store.rows import add
+from oms_app.store.tenants import config_changed
+from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.contracts.plugin import parse_params
 from oms_kernel.domain.calendar import ALWAYS_OPEN, US_EQUITIES, Calendar
 from oms_kernel.domain.errors import InvalidRequest
@@ -137,33 +140,31 @@ def write_demo_file(path: Path, facts: DemoFacts) -> None:
     os.replace(fresh, path)
 
 
-def seed(services: Wired, clock: Callable[[], datetime], known: DemoFacts | None) -> DemoFacts:
+def seed(services: Wired, known: DemoFacts | None) -> DemoFacts:
     """The demo's facts, after everything that was missing has been made. `known` is what demo.json says."""
-    now = clock()
     store = services.store
     with store.platform_unit() as unit:
-        _platform_rows(unit.connection, now)
+        _platform_rows(unit)
     with store.tenant_unit(TENANT_ID) as unit:
-        _tenant_rows(unit.connection, now, services.settings)
+        _tenant_rows(unit, services.settings)
     if known is None:
         known = _with_credentials(services)
     with store.tenant_unit(TENANT_ID) as unit:
-        _limit_rows(unit.connection, now, services.registries)
+        _limit_rows(unit, services.registries)
     services.control.open_account(
         TENANT_ID, LEDGER_ID, ACCOUNT_ID, base_currency="USD", time_zone="America/New_York", cash={"USD": CASH}
     )
     return known
 
 
-def _platform_rows(connection: Connection, now: datetime) -> None:
+def _platform_rows(unit: RowsUnit) -> None:
     for calendar in (ALWAYS_OPEN, US_EQUITIES):
-        _ensure(connection, t.CALENDARS, now, {"name": calendar.name}, definition=_json(calendar))
+        _ensure(unit, t.CALENDARS, {"name": calendar.name}, definition=_json(calendar))
     made = False
     for one in demo_instruments():
         made |= _ensure(
-            connection,
+            unit,
             t.INSTRUMENTS,
-            now,
             {"instrument_id": one.instrument_id},
             symbol=one.symbol,
             venue=one.venue,
@@ -175,30 +176,21 @@ def _platform_rows(connection: Connection, now: datetime) -> None:
             multiplier=one.multiplier,
             calendar=one.calendar,
         )
-    _ensure(connection, t.LEDGERS, now, {"ledger_id": LEDGER_ID}, tenant_id=TENANT_ID)
+    _ensure(unit, t.LEDGERS, {"ledger_id": LEDGER_ID}, tenant_id=TENANT_ID)
     if made:
         versions = t.PLATFORM_VERSIONS
-        moved = connection.execute(
+        _ensure(unit, versions, {"name": "catalogue"}, version=0)
+        unit.connection.execute(
             update(versions).where(versions.c.name == "catalogue").values(version=versions.c.version + 1)
         )
-        if moved.rowcount == 0:
-            connection.execute(insert(versions).values(name="catalogue", version=1))
 
 
-def _tenant_rows(connection: Connection, now: datetime, settings: Settings) -> None:
+def _tenant_rows(unit: RowsUnit, settings: Settings) -> None:
     tenant = {"tenant_id": TENANT_ID}
+    _ensure(unit, t.TENANTS, tenant, name=TENANT_NAME, settings={"allow_private_webhooks": True, "is_demo": True})
     _ensure(
-        connection,
-        t.TENANTS,
-        now,
-        tenant,
-        name=TENANT_NAME,
-        settings={"allow_private_webhooks": True, "is_demo": True},
-    )
-    _ensure(
-        connection,
+        unit,
         t.TRADING_ACCOUNTS,
-        now,
         {**tenant, "account_id": ACCOUNT_ID},
         ledger_id=LEDGER_ID,
         name="Paper",
@@ -210,9 +202,8 @@ def _tenant_rows(connection: Connection, now: datetime, settings: Settings) -> N
         settings={},
     )
     _ensure(
-        connection,
+        unit,
         t.BROKER_CONNECTIONS,
-        now,
         {**tenant, "connection_id": CONNECTION_ID},
         broker=BROKER,
         name="Simulated broker",
@@ -221,33 +212,19 @@ def _tenant_rows(connection: Connection, now: datetime, settings: Settings) -> N
         status="DISCONNECTED",
     )
     _ensure(
-        connection,
+        unit,
         t.BROKER_ACCOUNTS,
-        now,
         {**tenant, "broker_account_id": BROKER_ACCOUNT_ID},
         connection_id=CONNECTION_ID,
         account_number="DEMO-1",
         account_type="PAPER",
         base_currency="USD",
     )
-    _ensure(
-        connection,
-        t.ACCOUNT_ROUTES,
-        now,
-        {**tenant, "account_id": ACCOUNT_ID},
-        broker_account_id=BROKER_ACCOUNT_ID,
-    )
-    _ensure(
-        connection,
-        t.LEASES,
-        now,
-        {"resource": f"connection:{CONNECTION_ID}"},
-        kind="connection",
-        tenant_id=TENANT_ID,
-    )
+    _ensure(unit, t.ACCOUNT_ROUTES, {**tenant, "account_id": ACCOUNT_ID}, broker_account_id=BROKER_ACCOUNT_ID)
+    _ensure(unit, t.LEASES, {"resource": connection_resource(CONNECTION_ID)}, kind="connection", tenant_id=TENANT_ID)
 
 
-def _limit_rows(connection: Connection, now: datetime, registries: Registries) -> None:
+def _limit_rows(unit: RowsUnit, registries: Registries) -> None:
     """One row for each installed rule and check that can run with the demo's parameters."""
     made = False
     for registry in (registries.compliance_checks, registries.risk_rules):
@@ -257,22 +234,10 @@ def _limit_rows(connection: Connection, now: datetime, registries: Registries) -
                 parse_params(registered.contributed, params)
             except InvalidRequest:
                 continue
-            made |= _ensure(
-                connection,
-                t.LIMITS,
-                now,
-                {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {name}")},
-                rule=name,
-                params=params,
-                version=1,
-            )
+            key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {name}")}
+            made |= _ensure(unit, t.LIMITS, key, rule=name, params=params, version=1)
     if made:
-        ledgers = t.LEDGERS
-        connection.execute(
-            update(ledgers)
-            .where(ledgers.c.ledger_id == LEDGER_ID)
-            .values(config_version=ledgers.c.config_version + 1, updated_at=now)
-        )
+        config_changed(unit)
 
 
 def _with_credentials(services: Wired) -> DemoFacts:
@@ -297,15 +262,12 @@ def _with_credentials(services: Wired) -> DemoFacts:
     )
 
 
-def _ensure(connection: Connection, table: Table, now: datetime, key: Mapping[str, Any], **values: Any) -> bool:
+def _ensure(unit: RowsUnit, table: Table, key: Mapping[str, Any], **values: Any) -> bool:
     """Whether the row was missing and is made now."""
-    found = connection.execute(
-        select(next(iter(table.primary_key))).where(*(table.c[name] == value for name, value in key.items()))
-    ).first()
-    if found is not None:
+    query = select(next(iter(table.primary_key))).where(*(table.c[name] == value for name, value in key.items()))
+    if unit.connection.execute(query).first() is not None:
         return False
-    stamps = {name: now for name in ("created_at", "updated_at") if name in table.c}
-    connection.execute(insert(table).values({**key, **values, **stamps}))
+    add(unit, table, **key, **values)
     return True
 
 

@@ -21,17 +21,19 @@ NUMBERS = frozenset(
     "seq last market_value tick_size lot_size events errors calls".split()
 )
 
+WIDTH_OF_A_PIPE = 240
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
 
 
 def out() -> Console:
     """The console of results."""
-    return Console(highlight=False, soft_wrap=True)
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """The console of remarks and progress."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _console(stderr=True)
 
 
 def print_json(value: Any) -> None:
@@ -91,3 +93,10 @@ def _cell(value: Any) -> Text:
         return Text(msgspec.json.encode(value, enc_hook=str).decode())
     text = str(value)
     return Text(text, style=STATE_STYLES.get(text, ""))
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH_OF_A_PIPE
+    return console

@@ -128,15 +128,15 @@ def _feed(feed: str, speed: str, loop: bool, feed_seed: int, settings: Settings)
 
 def _prepare(settings: Settings) -> DemoFacts:
     """Migrate, make the demo where it is missing, and write demo.json with the addresses of this start."""
-    from oms_app.bootstrap import build_services, clock
-    from oms_app.store import schema
+    from oms_app.bootstrap import build_services
+    from oms_app.store import migrate
 
     err().print(f"database {mask_url(settings.database_url)}")
-    schema.upgrade(settings.migrate_database_url)
+    migrate.upgrade(settings.migrate_database_url)
     path = settings.home / "demo.json"
     services = build_services(settings)
     try:
-        facts = seed(services, clock, read_demo_file(path))
+        facts = seed(services, read_demo_file(path))
     finally:
         services.close()
     facts = msgspec.structs.replace(facts, url=settings.url, stream_url=settings.stream_url)

@@ -1,0 +1,50 @@
+"""Serve the Flask application with granian: a main process that binds, and workers that die with it."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from multiprocessing.util import Finalize
+from typing import TYPE_CHECKING, Any
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from oms_app.config import Settings
+from oms_app.lifeline import Pulse, die_with_parent
+from oms_app.logs import configure_logging
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+STOP_LIMIT_S = 10
+
+
+def serve(settings: Settings, pulse: Pulse) -> None:
+    """Serve until SIGTERM. A worker that ends unexpectedly ends the main process too; its supervisor restarts both."""
+    server = Granian(
+        "oms_app.wsgi",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.api_workers,
+        blocking_threads=settings.api_threads,
+        backlog=1024,
+        backpressure=512,
+        log_enabled=False,
+        workers_kill_timeout=STOP_LIMIT_S,
+    )
+    server.serve(target_loader=partial(load_worker, settings, pulse.path, os.getpid()), wrap_loader=False)
+
+
+def load_worker(settings: Settings, heartbeats: Any, main_pid: int) -> Flask:
+    """The application, made inside a worker. granian never runs atexit there, hence the finaliser."""
+    from oms_app.bootstrap import build_services, create_app
+
+    die_with_parent(main_pid)
+    configure_logging("api", settings.log_level)
+    services = build_services(settings, process="api")
+    Finalize(None, services.close, exitpriority=100)
+    app = create_app(services)
+    Pulse("api", heartbeats).beat_in_thread()
+    return app
