@@ -1,0 +1,90 @@
+"""A new order in, DENY out when an equal one of the same account was accepted moments ago."""
+
+from collections.abc import Hashable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from oms_kernel.contracts.plugin import described
+from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.domain.decision import Outcome, Verdict, passed
+from oms_kernel.domain.events import OrderAccepted, Recorded
+from oms_kernel.domain.lifecycle import RequestKind
+from oms_kernel.domain.money import ratio
+from oms_kernel.domain.order import OrderRequest
+from oms_risk_rules.recent import Recent
+
+State = Recent[Hashable, None]
+
+MICROSECOND = timedelta(microseconds=1)
+MILLION = Decimal(1_000_000)
+
+
+class DuplicateWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an equal order counts as a duplicate."""
+
+    window_s: Annotated[int, described("How long after an order an equal one is denied", "s", ge=1, le=3600)] = 5
+
+
+class DuplicateOrder:
+    """Denies a second order with equal account, side, instrument, quantity, prices and type within `window_s`.
+
+    `allow_duplicate` on the order lets it pass. Only accepted orders count, also when they ended meanwhile.
+    Modifications are not judged. State: the fingerprints of the window.
+    """
+
+    name: ClassVar[str] = "duplicate_order"
+    title: ClassVar[str] = "No equal order within moments"
+    Params: ClassVar[type[msgspec.Struct]] = DuplicateWindow
+
+    def __init__(self, params: DuplicateWindow) -> None:
+        self.window = timedelta(seconds=params.window_s)
+        self.limit = Decimal(params.window_s)
+        self.passed = passed(self.name)
+
+    def assess(self, intent: OrderIntent, view: RuleView, state: State) -> Verdict:
+        """PASS from `window_s` on; observed is the time since the equal order in seconds."""
+        if intent.kind is not RequestKind.PLACE or intent.request.allow_duplicate:
+            return self.passed
+        found = state.get(fingerprint(intent.request))
+        if found is None:
+            return self.passed
+        age = view.now - found[0]
+        if age >= self.window:
+            return self.passed
+        return Verdict(
+            rule=self.name,
+            outcome=Outcome.DENY,
+            code=self.name,
+            message=f"an equal order was accepted less than {self.window.seconds} s ago; set allow_duplicate if meant",
+            observed=ratio(Decimal(max(age, timedelta(0)) // MICROSECOND), MILLION),
+            limit=self.limit,
+            unit="s",
+        )
+
+    def initial_state(self) -> State:
+        """No order yet."""
+        return Recent(self.window)
+
+    def fold(self, state: State, event: Recorded) -> tuple[State, tuple[Any, ...]]:
+        """The fingerprints after the event."""
+        if type(event.event) is not OrderAccepted:
+            return state, ()
+        return state.put(fingerprint(event.event.request), event.recorded_at, None), ()
+
+
+def fingerprint(request: OrderRequest) -> Hashable:
+    """What makes two orders equal."""
+    return (
+        request.account_id,
+        request.instrument_id,
+        request.side,
+        request.quantity,
+        request.order_type,
+        request.limit_price,
+        request.stop_price,
+        request.trail_amount,
+        request.trail_percent,
+    )

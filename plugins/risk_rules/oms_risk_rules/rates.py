@@ -1,0 +1,40 @@
+"""How many messages lately: an immutable count in whole slots of time that never counts too few."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """Counts of the last `slots` slots of `slot` each, and of the slot that is under way. Oldest first."""
+
+    slot: timedelta
+    slots: int
+    counts: tuple[tuple[int, int], ...] = ()
+    total: int = 0
+
+    def counted(self, at: datetime) -> "Rate":
+        """The rate with one more message."""
+        total, counts = self._living(at)
+        number = (at - _EPOCH) // self.slot
+        if counts and counts[-1][0] >= number:
+            counts = (*counts[:-1], (counts[-1][0], counts[-1][1] + 1))
+        else:
+            counts = (*counts, (number, 1))
+        return Rate(self.slot, self.slots, counts, total + 1)
+
+    def within(self, now: datetime) -> int:
+        """How many messages in the last `slots` x `slot`; those of the slot that is only partly within count too."""
+        return self._living(now)[0]
+
+    def _living(self, at: datetime) -> tuple[int, tuple[tuple[int, int], ...]]:
+        first = (at - _EPOCH) // self.slot - self.slots
+        total, expired = self.total, 0
+        for number, count in self.counts:
+            if number >= first:
+                break
+            total -= count
+            expired += 1
+        return total, self.counts[expired:] if expired else self.counts
