@@ -1,0 +1,16 @@
+"""The value that a block over rows works with: whose rows, on which connection, and the time when it began."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from oms_kernel.domain.ids import TenantId
+
+
+class SqlRowsUnit(msgspec.Struct):
+    """A RowsUnit on a SQLAlchemy connection."""
+
+    tenant_id: TenantId | None
+    connection: Connection
+    now: datetime

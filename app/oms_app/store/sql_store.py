@@ -1,0 +1,165 @@
+"""One database for one process: ledger units on the fast path, and scoped units for everything else; thread-safe."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, text
+
+from oms_app.store import scoping
+from oms_app.store.engines import (
+    BUSY_TIMEOUT_S,
+    SERVING_ROLE,
+    check_role,
+    parsed,
+    postgres_engine,
+    sqlite_readers,
+    sqlite_writer,
+    utc_now,
+)
+from oms_app.store.failures import translated
+from oms_app.store.rows_unit import SqlRowsUnit
+from oms_app.store.sql_ledger_unit import SqlLedgerUnit
+from oms_app.store.sqlite_ledger_unit import SqliteLedgerUnit
+from oms_app.store.unit_of_work import LedgerUnit, RowsUnit
+from oms_kernel.domain.ids import LedgerId, TenantId
+
+
+class SqlStore:
+    """A Store on PostgreSQL or SQLite.
+
+    role: what PostgreSQL connections act as; None: as the URL's own user. pool_size: connections for units (on
+    SQLite: for readers; there is always one writer). clock: the time on SQLite; PostgreSQL tells its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        role: str | None = SERVING_ROLE,
+        pool_size: int = 16,
+        pool_timeout_s: float = BUSY_TIMEOUT_S,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        address = parsed(url)
+        self.dialect = address.get_backend_name()
+        self._clock = clock
+        self.writer: Engine
+        self.readers: Engine
+        if self.dialect == "postgresql":
+            self.writer = postgres_engine(address, role=role, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
+            self.readers = self.writer
+        else:
+            self.writer = sqlite_writer(address, pool_timeout_s=pool_timeout_s)
+            self.readers = sqlite_readers(address, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
+            scoping.enforce(self.writer)
+            scoping.enforce(self.readers)
+        self._seen = _HeadsSeen()
+
+    def check_serving(self) -> None:
+        """Nothing, when this store may serve. Raises UnsafeRole, StoreUnavailable."""
+        if self.dialect == "postgresql":
+            with self._connected(self.writer) as connection:
+                check_role(connection)
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        self.writer.dispose()
+        self.readers.dispose()
+
+    @contextmanager
+    def ledger_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> Iterator[LedgerUnit]:
+        """A unit that holds the ledger's lock; commits when its block ends, rolls back when it raises."""
+        with self._connected(self.writer) as connection:
+            unit = self._new_unit(connection, tenant_id, ledger_id)
+            unit.lock()
+            yield unit
+            with committing():
+                unit.commit()
+        self._seen.note(ledger_id, unit.head)
+
+    @contextmanager
+    def tenant_unit(self, tenant_id: TenantId) -> Iterator[RowsUnit]:
+        """A unit over one tenant's rows (and the platform's); commits when its block ends, rolls back when it raises."""
+        with self._rows_unit(self.writer, tenant_id) as unit:
+            yield unit
+
+    @contextmanager
+    def platform_unit(self) -> Iterator[RowsUnit]:
+        """A unit over the platform's rows; no tenant's row is visible."""
+        with self._rows_unit(self.writer, None) as unit:
+            yield unit
+
+    @contextmanager
+    def read_unit(self, tenant_id: TenantId | None) -> Iterator[RowsUnit]:
+        """A unit that only reads, on a connection of its own; on SQLite one snapshot that waits for no writer."""
+        with self._rows_unit(self.readers, tenant_id, read_only=True) as unit:
+            yield unit
+
+    def _new_unit(self, connection: Connection, tenant_id: TenantId, ledger_id: LedgerId) -> SqlLedgerUnit:
+        if self.dialect == "postgresql":
+            from oms_app.store.postgres_ledger_unit import PostgresLedgerUnit
+
+            return PostgresLedgerUnit(connection, tenant_id, ledger_id, self._seen.last(ledger_id))
+        connection = connection.execution_options(tenant_id=tenant_id)
+        return SqliteLedgerUnit(connection, tenant_id, ledger_id, self._clock)
+
+    @contextmanager
+    def _rows_unit(self, engine: Engine, tenant_id: TenantId | None, *, read_only: bool = False) -> Iterator[RowsUnit]:
+        with self._connected(engine) as connection:
+            if self.dialect == "postgresql":
+                transaction = connection.begin()
+                setting = {"tenant": tenant_id or ""}
+                if read_only:
+                    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+                now = connection.execute(_SCOPE, setting).scalar_one()
+            else:
+                connection = connection.execution_options(tenant_id=tenant_id)
+                transaction = connection.begin()
+                now = self._clock()
+            yield SqlRowsUnit(tenant_id=tenant_id, connection=connection, now=now)
+            with committing():
+                transaction.commit()
+
+    @contextmanager
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
+        """A connection whose errors are the store's; rolled back and given back at the end."""
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except Exception as error:
+            known = translated(error)
+            if known is None:
+                raise
+            raise known from error
+
+
+_SCOPE = text("SELECT clock_timestamp() FROM (SELECT set_config('app.tenant_id', :tenant, true)) AS scope")
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Errors in here come after COMMIT was sent: a lost connection leaves the outcome unknown."""
+    try:
+        yield
+    except Exception as error:
+        known = translated(error, committing=True)
+        if known is None:
+            raise
+        raise known from error
+
+
+class _HeadsSeen:
+    """The last seq of each ledger that this process wrote or read: where its next tail will begin."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._heads: dict[LedgerId, int] = {}
+
+    def last(self, ledger_id: LedgerId) -> int | None:
+        return self._heads.get(ledger_id)
+
+    def note(self, ledger_id: LedgerId, seq: int) -> None:
+        with self._lock:
+            self._heads[ledger_id] = max(seq, self._heads.get(ledger_id, 0))
