@@ -53,7 +53,10 @@ class SqlIdentityRows:
         if row is None:
             return None
         return UserRow(
-            user_id=row.user_id, email=row.email, password_hash=row.password_hash, is_active=bool(row.is_active)
+            user_id=row.user_id,
+            email=row.email,
+            password_hash=row.password_hash,
+            is_active=bool(row.is_active),
         )
 
     def set_password(self, user_id: str, password_hash: str) -> None:
@@ -188,7 +191,9 @@ class SqlIdentityRows:
 
     def key_by_prefix(self, prefix: str) -> ApiKeyRow | None:
         """The key whose shown part this is, while its owner is active; its hash is still to be compared."""
-        wanted = select(API_KEY_HASHES.c.key_id, API_KEY_HASHES.c.tenant_id).where(API_KEY_HASHES.c.prefix == prefix)
+        wanted = select(API_KEY_HASHES.c.key_id, API_KEY_HASHES.c.tenant_id).where(
+            API_KEY_HASHES.c.prefix == prefix
+        )
         with self._store.read_unit(None) as unit:
             found = unit.connection.execute(wanted).one_or_none()
         if found is None:
@@ -228,7 +233,10 @@ class SqlIdentityRows:
                 return False
             for table, where in (
                 (API_KEYS, own),
-                (API_KEY_HASHES, (API_KEY_HASHES.c.key_id == key_id, API_KEY_HASHES.c.tenant_id == tenant_id)),
+                (
+                    API_KEY_HASHES,
+                    (API_KEY_HASHES.c.key_id == key_id, API_KEY_HASHES.c.tenant_id == tenant_id),
+                ),
             ):
                 unit.connection.execute(
                     update(table)

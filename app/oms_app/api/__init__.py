@@ -1,0 +1,5 @@
+"""The HTTP edge: requests in, answers or RFC 9457 problems out; it decides nothing, it parses, calls flow and answers."""
+
+from oms_app.api.app import create_api
+
+__all__ = ["create_api"]

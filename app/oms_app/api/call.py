@@ -1,0 +1,120 @@
+"""What a view gets and gives: a Call that was authenticated, permitted and read, and an Answer that is ready for JSON."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import marshmallow as ma
+import msgspec
+
+from oms_app.api.rate_limit import Bucket
+from oms_app.config import Settings
+from oms_app.flow.identity import Caller, Identity
+from oms_app.flow.principal import Principal
+from oms_app.flow.scopes import Scope
+
+
+class Access:
+    """Who may call a route that asks for no scope. A route names one of these or a scope; there is no default."""
+
+    PUBLIC = "public"
+    AUTHENTICATED = "authenticated"
+
+
+class ApiServices(Protocol):
+    """What the API is given. Typed loosely where only one view looks at it."""
+
+    @property
+    def settings(self) -> Settings:
+        """Limits and addresses."""
+
+    @property
+    def store(self) -> Any:
+        """Read models and units of work of the tenants."""
+
+    @property
+    def plugins(self) -> Any:
+        """The plugin host's report."""
+
+    @property
+    def registries(self) -> Any:
+        """What the plugins contributed."""
+
+    @property
+    def intake(self) -> Any:
+        """Places orders."""
+
+    @property
+    def amendment(self) -> Any:
+        """Replaces and cancels orders."""
+
+    @property
+    def reader(self) -> Any:
+        """Reads the log."""
+
+    @property
+    def identity(self) -> Identity:
+        """Sessions and keys."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request, ready to be served."""
+
+    services: ApiServices
+    caller: Caller | None
+    body: Any
+    query: Mapping[str, Any]
+    idempotency_key: str | None
+    if_match: int | None
+    remote: str
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; only on routes that are not public."""
+        if self.caller is None:
+            raise RuntimeError("a public route has no principal")
+        return self.caller.principal
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes back. `body` is made of JSON values, Decimals already as text; None sends no body."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    edit: Callable[[Any], None] | None = None
+    """Changes the response object: cookies."""
+
+
+class Body(Protocol):
+    """How a route reads its request body, and how the OpenAPI document names it."""
+
+    schema_name: str
+    schema: ma.Schema
+
+    def read(self, value: Any) -> Any:
+        """The body as the view wants it. Raises Problem with every field at fault."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation: the same view under its own path and under every alias."""
+
+    method: str
+    path: str
+    view: Callable[..., Answer]
+    scope: Scope | str
+    tag: str
+    answers: Mapping[int, str | None]
+    """Success status -> name of the schema that answers with it; None for no body."""
+    body: Body | None = None
+    query: ma.Schema | None = None
+    aliases: tuple[tuple[str, str], ...] = ()
+    problems: tuple[int, ...] = ()
+    bucket: Bucket = Bucket.READS
+    body_optional: bool = False
+    takes_idempotency_key: bool = False
+    takes_if_match: bool = False
+
+    @property
+    def operation_id(self) -> str:
+        """Its name for client generators."""
+        return self.view.__name__

@@ -1,0 +1,241 @@
+"""Endpoints in, their OpenAPI 3.1 document and its reader out: what is served is what is documented, to the route."""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, request, send_from_directory
+from flask_smorest import Api, Blueprint
+
+from oms_app.api.answers import answer_schemas
+from oms_app.api.call import Access, Endpoint
+from oms_app.api.fields import openapi_attributes
+from oms_app.api.paths import V1
+from oms_app.api.problems import PROBLEM_TYPE, STATUS_OF_CODE
+from oms_app.flow.scopes import Scope
+
+STATIC = Path(__file__).parent / "static"
+TITLE = "Order management"
+_CSP_OF_DOCS = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+"""The reader styles its elements inline; scripts come from this server only."""
+_ALWAYS = (400, 422, 429, 500)
+_TITLES = {status: title for status, title in reversed(list(STATUS_OF_CODE.values()))}
+
+View = Callable[..., Response]
+
+
+def document_api(app: Flask, served: Iterable[tuple[Endpoint, View]]) -> None:
+    """Register every endpoint and alias on the app, and serve the document and its reader."""
+    app.config.update(API_TITLE=TITLE, API_VERSION="1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None)
+    api = Api(app, spec_kwargs={"info": {"description": _INTRODUCTION}, "security": []})
+    converter = api.ma_plugin.converter
+    converter.add_attribute_function(openapi_attributes)
+    for name, schema in answer_schemas().items():
+        api.spec.components.schema(name, schema=schema)
+    for name, scheme in _SECURITY_SCHEMES.items():
+        api.spec.components.security_scheme(name, scheme)
+    by_tag: dict[str, Any] = {}
+    for endpoint, view in served:
+        blueprint = by_tag.setdefault(
+            endpoint.tag, Blueprint(endpoint.tag, __name__, description=_TAGS[endpoint.tag])
+        )
+        if endpoint.body is not None and endpoint.body.schema_name not in api.spec.components.schemas:
+            api.spec.components.schema(endpoint.body.schema_name, schema=endpoint.body.schema)
+        parameters = []
+        if endpoint.query is not None:
+            parameters = converter.schema2parameters(endpoint.query, location="query")
+        _register(blueprint, endpoint, view, parameters)
+    for blueprint in by_tag.values():
+        api.register_blueprint(blueprint)
+    _serve_document(app, _cleaned(api.spec.to_dict()))
+
+
+def _cleaned(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without the web framework's own error form, which no route answers with."""
+    components = document["components"]
+    for name in ("Error", "PaginationMetadata"):
+        components["schemas"].pop(name, None)
+    components.pop("responses", None)
+    components.pop("headers", None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if isinstance(operation, dict):
+                operation.get("responses", {}).pop("default", None)
+    return document
+
+
+def _register(blueprint: Any, endpoint: Endpoint, view: View, parameters: list[dict[str, Any]]) -> None:
+    paths = ((endpoint.method, endpoint.path), *endpoint.aliases)
+    for number, (method, path) in enumerate(paths):
+        operation_id = endpoint.operation_id if number == 0 else f"{endpoint.operation_id}_alias_{number}"
+
+        def alias(_view: View = view, **arguments: Any) -> Response:
+            return _view(**arguments)
+
+        alias.__name__ = operation_id
+        alias.__doc__ = view.__doc__
+        alias.oms_scope = endpoint.scope  # type: ignore[attr-defined]
+        operation = _operation(endpoint, operation_id, parameters, deprecated=number > 0)
+        alias._apidoc = {"manual_doc": operation}  # type: ignore[attr-defined]
+        blueprint.add_url_rule(path, operation_id, alias, methods=[method], provide_automatic_options=False)
+
+
+def _operation(
+    endpoint: Endpoint, operation_id: str, parameters: list[dict[str, Any]], *, deprecated: bool
+) -> dict[str, Any]:
+    """What the document says of one operation."""
+    operation: dict[str, Any] = {
+        "operationId": operation_id,
+        "responses": {
+            **{str(status): _answer(status, schema) for status, schema in endpoint.answers.items()},
+            **{str(status): _problem(status) for status in _problem_statuses(endpoint)},
+        },
+        "parameters": [*parameters, *_headers(endpoint)],
+    }
+    if endpoint.scope == Access.PUBLIC:
+        operation["security"] = []
+    else:
+        scopes = [endpoint.scope.value] if isinstance(endpoint.scope, Scope) else []
+        operation["security"] = [{"apiKey": scopes}, {"bearer": scopes}, {"cookie": scopes}]
+        if scopes:
+            operation["x-scope"] = scopes[0]
+    if endpoint.body is not None:
+        reference = {"$ref": f"#/components/schemas/{endpoint.body.schema_name}"}
+        operation["requestBody"] = {
+            "required": not endpoint.body_optional,
+            "content": {"application/json": {"schema": reference}},
+        }
+    if deprecated:
+        operation["deprecated"] = True
+        operation["x-alias-of"] = endpoint.operation_id
+    return operation
+
+
+def _answer(status: int, schema: str | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": _SUCCESSES.get(status, "Success")}
+    if schema is not None:
+        answer["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return answer
+
+
+def _problem(status: int) -> dict[str, Any]:
+    reference = {"$ref": "#/components/schemas/Problem"}
+    return {"description": _TITLES.get(status, "Problem"), "content": {PROBLEM_TYPE: {"schema": reference}}}
+
+
+def _problem_statuses(endpoint: Endpoint) -> list[int]:
+    statuses = {*_ALWAYS, *endpoint.problems}
+    if endpoint.scope != Access.PUBLIC:
+        statuses.add(401)
+    if isinstance(endpoint.scope, Scope):
+        statuses.add(403)
+    if endpoint.body is not None:
+        statuses |= {413, 415}
+    if "<" in endpoint.path:
+        statuses.add(404)
+    return sorted(statuses - set(endpoint.answers))
+
+
+def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
+    headers = []
+    if endpoint.takes_idempotency_key:
+        headers.append(
+            {
+                "in": "header",
+                "name": "Idempotency-Key",
+                "description": "1 to 255 printable characters; the same key with the same body repeats the answer.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        )
+    if endpoint.takes_if_match:
+        headers.append(
+            {
+                "in": "header",
+                "name": "If-Match",
+                "description": 'The ETag of the order, such as "v42"; 412 when the order has changed since.',
+                "schema": {"type": "string"},
+            }
+        )
+    return headers
+
+
+def _serve_document(app: Flask, document: dict[str, Any]) -> None:
+    document.pop("security", None)
+    body = msgspec.json.encode(document)
+
+    def openapi_json() -> Response:
+        """The OpenAPI document."""
+        response = Response(body, mimetype="application/json")
+        response.add_etag()
+        return response.make_conditional(request)
+
+    def docs() -> Response:
+        """The document's reader."""
+        return _page(send_from_directory(STATIC, "docs.html"))
+
+    def docs_file(name: str) -> Response:
+        """What the reader is made of."""
+        folder = STATIC if name in ("docs.js", "docs.css") else STATIC / "vendor" / "swagger-ui"
+        return _page(send_from_directory(folder, name, max_age=3600))
+
+    for path, view in (
+        (f"{V1}/openapi.json", openapi_json),
+        ("/api/docs", docs),
+        ("/api/docs/<name>", docs_file),
+    ):
+        view.oms_scope = Access.PUBLIC  # type: ignore[attr-defined]
+        app.add_url_rule(path, view.__name__, view, methods=["GET"])
+    app.extensions["oms_openapi"] = document
+
+
+def _page(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = _CSP_OF_DOCS
+    return response
+
+
+def flask_path_to_openapi(rule: str) -> str:
+    """`/orders/<uuid:order_id>` as `/orders/{order_id}`."""
+    return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)
+
+
+_SUCCESSES = {200: "Done", 201: "Made", 202: "Under way", 204: "Done", 307: "Elsewhere"}
+_SECURITY_SCHEMES = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key from /api-keys."},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token from /auth/login.",
+    },
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "oms_access",
+        "description": "The dashboard's session.",
+    },
+}
+_TAGS = {
+    "orders": "Place, read, change and cancel orders, one or many.",
+    "executions": "What was traded.",
+    "positions": "What is held, and today's profit and loss.",
+    "accounts": "Trading accounts and the broker accounts they are routed to.",
+    "instruments": "What can be traded.",
+    "market data": "Quotes and the stream of events.",
+    "brokers": "Connections to brokers.",
+    "strategies": "Strategies and their runs.",
+    "webhooks": "Messages to other systems.",
+    "plugins": "What is installed.",
+    "sign-in": "Sessions.",
+    "api keys": "Keys for programs.",
+    "health": "Whether the system works.",
+}
+_INTRODUCTION = (
+    "Decimals are texts in answers; requests take texts or numbers. Times are RFC 3339 in UTC. Errors are RFC 9457 "
+    "problems with a stable `code`. Unknown fields are refused. Operations marked deprecated are other systems' "
+    "spellings of the same operation."
+)

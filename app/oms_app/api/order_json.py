@@ -1,0 +1,113 @@
+"""An Order in, its JSON out: every field of the kernel's order, flat, with what is derived from them."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import marshmallow as ma
+
+from oms_app.api.fields import DecimalText, Flag, IdText, JsonObject, Word
+from oms_app.api.json_text import plain
+from oms_app.api.schema_from_struct import field_for, fields_of, make_schema
+from oms_kernel.domain.decision import Decision, Verdict
+from oms_kernel.domain.lifecycle import OrderState, RequestStatus
+from oms_kernel.domain.money import to_text
+from oms_kernel.domain.order import Order, OrderRequest
+
+REQUEST_FIELDS = tuple(
+    name
+    for name in OrderRequest.__struct_fields__
+    if name not in {"quantity", "limit_price", "stop_price", "trail_amount", "trail_percent", "tags_hash"}
+)
+"""What the request keeps for good; its terms may be replaced and are shown as they are now."""
+ORDER_FIELDS = tuple(
+    name
+    for name in Order.__struct_fields__
+    if name not in {"request", "place", "replace", "cancel", "lease_token"}
+)
+
+
+def order_document(order: Order, tags: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The order as the API shows it; `tags` as they were given."""
+    document: dict[str, Any] = {"order_id": order.order_id, "state": order.state}
+    request = order.request
+    for name in REQUEST_FIELDS:
+        document[name] = _shown(getattr(request, name))
+    for name in ORDER_FIELDS:
+        document[name] = _shown(getattr(order, name))
+    average = order.average_price
+    document["requests"] = {
+        "place": order.place,
+        "replace": order.replace.status if order.replace is not None else None,
+        "cancel": order.cancel,
+    }
+    document["replacement"] = plain(order.replace) if order.replace is not None else None
+    document["is_active"] = order.is_active
+    document["is_filled"] = order.is_filled
+    document["fill_percentage"] = to_text(order.fill_percentage)
+    document["average_price"] = to_text(average) if average is not None else None
+    document["leaves_quantity"] = to_text(order.leaves_quantity)
+    document["tags"] = tags
+    return document
+
+
+def etag(order: Order) -> str:
+    """The order's version as an ETag."""
+    return f'"v{order.version}"'
+
+
+def denial(decision: Decision) -> tuple[str, str, list[dict[str, Any]]]:
+    """(code, detail, verdicts) of a denied order. Only a compliance check makes it compliance_denied."""
+    denials = decision.denials
+    first = denials[0] if denials else None
+    code = "compliance_denied" if first is not None and first.gate.value == "compliance" else "risk_denied"
+    if first is None:
+        return code, "the order was denied", []
+    by = f"{first.rule} ({first.plugin})" if first.plugin else first.rule
+    return (
+        code,
+        f"{by}: {first.message or first.code or 'denied'}",
+        [verdict_document(one) for one in denials],
+    )
+
+
+def verdict_document(verdict: Verdict) -> dict[str, Any]:
+    """A rule's word as JSON values."""
+    document: dict[str, Any] = plain(verdict)
+    return document
+
+
+def order_answer_schema() -> ma.Schema:
+    """What the API answers for an order, generated from the kernel's Order and OrderRequest."""
+    fields = {
+        "order_id": IdText(required=True),
+        "state": Word(OrderState, required=True),
+        **fields_of(OrderRequest, omit=set(OrderRequest.__struct_fields__) - set(REQUEST_FIELDS)),
+        **fields_of(Order, omit=set(Order.__struct_fields__) - set(ORDER_FIELDS)),
+        "requests": ma.fields.Nested(
+            make_schema(
+                "OrderRequests",
+                {
+                    "place": Word(RequestStatus),
+                    "replace": Word(RequestStatus, allow_none=True),
+                    "cancel": Word(RequestStatus, allow_none=True),
+                },
+            )
+        ),
+        "replacement": field_for(Order.__annotations__["replace"]),
+        "is_active": Flag(),
+        "is_filled": Flag(),
+        "fill_percentage": DecimalText(),
+        "average_price": DecimalText(allow_none=True),
+        "leaves_quantity": DecimalText(),
+        "tags": JsonObject(allow_none=True),
+    }
+    return make_schema("Order", fields)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return to_text(value)
+    if value is None or isinstance(value, (str, bool, int, datetime)):
+        return value
+    return plain(value)

@@ -1,0 +1,51 @@
+"""Give every request an id, and every response its headers: the id, the limits left, and what browsers must not do."""
+
+import re
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z", re.ASCII)
+CSP_OF_API = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def current_request_id() -> str:
+    """The id of the request being served."""
+    known: str | None = g.get("request_id")
+    if known is None:
+        given = request.headers.get("X-Request-ID", "")
+        known = g.request_id = given if _ID.match(given) else uuid.uuid4().hex
+    return known
+
+
+def follow_requests(app: Flask) -> None:
+    """Name each request in answers and logs, and set the headers of every response of the app."""
+
+    @app.before_request
+    def name_request() -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=current_request_id())
+
+    @app.after_request
+    def set_headers(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-ID"] = current_request_id()
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        headers.setdefault("Content-Security-Policy", CSP_OF_API)
+        if request.path.startswith("/api/v1"):
+            headers.setdefault("Cache-Control", "no-store")
+        if request.is_secure:
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+        for name, value in g.get("rate_limit_headers", {}).items():
+            headers[name] = value
+        return response

@@ -1,0 +1,152 @@
+"""An Endpoint in, a Flask view out: authenticate, permit, limit, read, call, encode, always in this order."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flask import Request, Response, g, request
+from werkzeug.datastructures import MultiDict
+
+from oms_app.api.authentication import caller_of
+from oms_app.api.bodies import load
+from oms_app.api.call import Access, Answer, ApiServices, Call, Endpoint
+from oms_app.api.json_text import NotJson, decode, encode
+from oms_app.api.problems import FieldError, Problem
+from oms_app.api.rate_limit import Bucket, RateLimiter
+from oms_app.api.schema_from_struct import make_schema
+from oms_app.flow.scopes import Scope
+
+MAX_IDEMPOTENCY_KEY = 255
+_NO_FIELDS = make_schema("Empty", {})
+_VERSION = re.compile(r'(?:W/)?"v([0-9]{1,18})"\Z', re.ASCII)
+
+
+def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -> Callable[..., Response]:
+    """The Flask view of an endpoint. Raises ValueError when it declares no permission."""
+    scope = endpoint.scope
+    if scope not in (Access.PUBLIC, Access.AUTHENTICATED) and scope not in set(Scope):
+        raise ValueError(f"{endpoint.operation_id} declares no permission: name a Scope or an Access")
+
+    def serve(**path: Any) -> Response:
+        caller = None if scope == Access.PUBLIC else caller_of(request, services.identity)
+        if isinstance(scope, Scope) and caller is not None and scope not in caller.principal.scopes:
+            raise Problem(
+                "not_permitted", f"this needs the scope {scope.value}", extra={"scope": scope.value}
+            )
+        who = caller.principal.principal_id if caller is not None else f"address:{request.remote_addr}"
+        _limit(limiter, endpoint.bucket, who)
+        call = Call(
+            services=services,
+            caller=caller,
+            body=_body(endpoint, request),
+            query=_query(endpoint, request.args),
+            idempotency_key=_idempotency_key(request) if endpoint.takes_idempotency_key else None,
+            if_match=_if_match(request) if endpoint.takes_if_match else None,
+            remote=request.remote_addr or "",
+        )
+        answer = endpoint.view(call, **{name: str(value) for name, value in path.items()})
+        return respond(answer)
+
+    serve.__name__ = endpoint.operation_id
+    serve.__doc__ = endpoint.view.__doc__
+    serve.oms_scope = scope  # type: ignore[attr-defined]
+    return serve
+
+
+def respond(answer: Answer) -> Response:
+    """The HTTP response of an answer."""
+    body = b"" if answer.body is None else encode(answer.body)
+    response = Response(body, answer.status, mimetype="application/json" if body else None)
+    if not body:
+        del response.headers["Content-Type"]
+    response.headers.update(answer.headers)
+    if answer.edit is not None:
+        answer.edit(response)
+    return response
+
+
+def _limit(limiter: RateLimiter, bucket: Bucket, who: str) -> None:
+    grant = limiter.take(bucket, who)
+    if grant is None:
+        return
+    headers = {
+        "X-RateLimit-Limit": str(grant.limit),
+        "X-RateLimit-Remaining": str(grant.remaining),
+        "X-RateLimit-Reset": str(int(grant.wait_s) + 1 if grant.wait_s else 0),
+    }
+    if not grant.allowed:
+        headers["Retry-After"] = str(int(grant.wait_s) + 1)
+        raise Problem(
+            "too_many_requests",
+            f"the limit of {bucket.value} is used up; wait {grant.wait_s:.1f} s",
+            headers=headers,
+        )
+    g.rate_limit_headers = headers
+
+
+def _body(endpoint: Endpoint, http: Request) -> Any:
+    if endpoint.body is None or endpoint.body_optional:
+        data = http.get_data(cache=True)
+        if not data:
+            return endpoint.body.read({}) if endpoint.body is not None else None
+    if http.mimetype != "application/json":
+        raise Problem(
+            "unsupported_media_type",
+            "the body must be JSON",
+            errors=[FieldError("Content-Type", f"is {http.mimetype or 'missing'}", "send application/json")],
+        )
+    try:
+        value = decode(http.get_data())
+    except NotJson as error:
+        raise Problem("malformed_json", f"the body is not valid JSON: {error}") from None
+    return endpoint.body.read(value) if endpoint.body is not None else load(_NO_FIELDS, value)
+
+
+def _query(endpoint: Endpoint, arguments: "MultiDict[str, str]") -> dict[str, Any]:
+    if endpoint.query is None:
+        if arguments:
+            name = next(iter(arguments))
+            raise Problem(
+                "invalid_request",
+                f"{name}: is unknown",
+                errors=[FieldError(name, "is unknown", "remove it; this route takes no query parameters")],
+            )
+        return {}
+    for name, values in arguments.lists():
+        if len(values) > 1:
+            raise Problem(
+                "invalid_request",
+                f"{name}: is given twice",
+                errors=[
+                    FieldError(name, "is given twice", "give it once; several words go in one, with commas")
+                ],
+            )
+    return load(endpoint.query, arguments.to_dict())
+
+
+def _idempotency_key(http: Request) -> str | None:
+    key = http.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
+        fix = f"send 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+        raise Problem(
+            "invalid_request",
+            "the Idempotency-Key is not valid",
+            errors=[FieldError("Idempotency-Key", "is not valid", fix)],
+        )
+    return key
+
+
+def _if_match(http: Request) -> int | None:
+    value = http.headers.get("If-Match")
+    if value is None or value.strip() == "*":
+        return None
+    match = _VERSION.match(value.strip())
+    if match is None:
+        raise Problem(
+            "invalid_request",
+            "If-Match is not valid",
+            errors=[FieldError("If-Match", "is no version", 'send the ETag of the order, such as "v42"')],
+        )
+    return int(match.group(1))

@@ -1,0 +1,32 @@
+"""Name what a principal may do: scopes, and the roles that are sets of scopes."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """One permission. Every route and every command asks for exactly one."""
+
+    VIEW_ORDERS = "view:orders"
+    PLACE_ORDERS = "place:orders"
+    CANCEL_ORDERS = "cancel:orders"
+    MODIFY_ORDERS = "modify:orders"
+    VIEW_POSITIONS = "view:positions"
+    MANAGE_BROKERS = "manage:brokers"
+    RUN_STRATEGIES = "run:strategies"
+    MANAGE_RISK = "manage:risk"
+    MANAGE_WEBHOOKS = "manage:webhooks"
+    VIEW_AUDIT = "view:audit"
+    ADMIN_TENANTS = "admin:tenants"
+
+
+_VIEWING = frozenset({Scope.VIEW_ORDERS, Scope.VIEW_POSITIONS})
+_TRADING = _VIEWING | {Scope.PLACE_ORDERS, Scope.CANCEL_ORDERS, Scope.MODIFY_ORDERS, Scope.RUN_STRATEGIES}
+
+ROLES: dict[str, frozenset[Scope]] = {"VIEWER": _VIEWING, "TRADER": _TRADING, "ADMIN": frozenset(Scope)}
+"""Role of a membership -> what it may do."""
+
+
+def scopes_of(role: str, extra: Iterable[str] = ()) -> frozenset[str]:
+    """What a membership may do: its role's scopes and those given beside it; an unknown role has none."""
+    return frozenset(str(scope) for scope in ROLES.get(role, frozenset())) | frozenset(extra)
