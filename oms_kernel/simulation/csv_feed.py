@@ -32,10 +32,12 @@ Parse = Callable[[Row, Instrument, datetime], Quote]
 class CsvFeed:
     """A recorded day, replayed as often as wanted; the caller paces.
 
-    loop: begin anew at the end, each lap 364 days later, so that time never runs back. after: leave out what is not
-    later than this instant, whole laps included. bar_duration: of bars with a time of day; a bar is known at its end.
-    daily_at: the UTC time at which a bar that bears only a date is known. skip_unknown: pass over symbols that
-    `instruments` lacks, instead of refusing the file. `received_at` is `data_at` until a receiver stamps it.
+    loop: begin anew at the end, each lap 364 days later, so that time never runs back.
+    after: leave out what is not later than this instant; when nothing is, play the first lap that reaches beyond it.
+    bar_duration: of bars with a time of day; a bar is known at its end.
+    daily_at: the UTC time at which a bar that bears only a date is known.
+    skip_unknown: pass over symbols that `instruments` lacks, instead of refusing the file.
+    `received_at` is `data_at` until a receiver stamps it.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class CsvFeed:
                         continue
                     after = None
                 yield quote if not shift else _shifted(quote, at)
-            if not self._loop or first is None or latest is None:
+            if first is None or latest is None or (not self._loop and after is None):
                 return
             shift += LAP * ((latest - first) // LAP + 1)
             if after is not None and latest + shift <= after:

@@ -65,7 +65,6 @@ class Client:
             self._broker.leave(self)
             self._wake.set()
             await sending
-            self._writer.close()
             with contextlib.suppress(OSError):
                 await self._writer.wait_closed()
 
@@ -87,7 +86,6 @@ class Client:
             self._ended = True
             self._broker.leave(self)
             self._wake.set()
-            self._reader.feed_eof()
 
     async def _listen(self) -> None:
         frames = Frames()
@@ -111,8 +109,8 @@ class Client:
                 self._broker.welcome(self, message)
 
     async def _send(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        try:
+            while self._out or not self._ended:
                 await self._wake.wait()
                 self._wake.clear()
                 out, self._out = self._out, []
@@ -122,8 +120,10 @@ class Client:
                 if out:
                     self._writer.write(b"".join(out))
                     await self._writer.drain()
-                if self._ended and not self._out:
-                    return
+        except OSError:
+            pass  # the client is gone; reading finds that out too
+        finally:
+            self._writer.close()  # ends the reading as well
 
 
 def _refusal(message: ClientMessage, token: str) -> str:

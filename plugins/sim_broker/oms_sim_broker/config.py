@@ -74,6 +74,13 @@ class SimBrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     seed: int = 0
 
 
+def feed_name(feed: SyntheticFeedConfig | CsvFeedConfig | ManualFeedConfig) -> str:
+    """What makes a feed the same one after a restart, so that its time goes on; pace and loop may change."""
+    if isinstance(feed, CsvFeedConfig):
+        return f"csv {feed.path}"
+    return "synthetic" if isinstance(feed, SyntheticFeedConfig) else "manual"
+
+
 def read_config(path: Path) -> SimBrokerConfig:
     """The settings of a JSON file. Raises InvalidRequest with the file, the field's path and what is wrong."""
     try:

@@ -33,6 +33,7 @@ from oms_sim_broker.protocol import (
 )
 from oms_sim_broker.venue import Command, Effect, HangUp, Later, SimVenue
 
+_GOODBYE_SECONDS = 2.0
 log = logging.getLogger("oms_sim_broker")
 
 
@@ -77,7 +78,10 @@ class SimBrokerService:
         for client in tuple(self._clients):
             client.say(Goodbye("the simulated broker is stopping"))
             client.hang_up()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        if self._serving:
+            _, stuck = await asyncio.wait(self._serving, timeout=_GOODBYE_SECONDS)
+            for task in stuck:
+                task.cancel()
         self._syncing.cancel()
         await asyncio.gather(self._syncing, return_exceptions=True)
         self._writer.shutdown(wait=True)

@@ -28,7 +28,7 @@ from oms_kernel.domain.money import multiply, quantise, subtract
 from oms_kernel.simulation.matching import MatchingEngine
 from oms_kernel.simulation.orders import NewOrder
 from oms_kernel.testkit.faults import Fault, FaultKind, FaultPoint, FaultScript
-from oms_sim_broker.config import AccountConfig, SimBrokerConfig
+from oms_sim_broker.config import AccountConfig, SimBrokerConfig, feed_name
 from oms_sim_broker.ledger import Ledger
 from oms_sim_broker.protocol import Cancel, Place, Replace, SnapshotQuery, WirePart
 from oms_sim_broker.records import (
@@ -93,7 +93,7 @@ class SimVenue:
             self.state.fold(record)
         if not self.state.ledger_id:
             self._write(Opened(written_at=wall_clock(), ledger_id=new_ledger_id))
-        feed = msgspec.json.encode(config.feed).decode()
+        feed = feed_name(config.feed)
         if feed != self.state.feed:
             self._write(FeedStarted(written_at=wall_clock(), feed=feed))
         self.faults = FaultScript(config.faults)

@@ -1,0 +1,1 @@
+"""The matching engine, its feeds and its fees."""
