@@ -7,6 +7,7 @@ bars `ts,symbol,open,high,low,close,volume`.
 
 import csv
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -84,13 +85,11 @@ class CsvFeed:
 
     def _lap(self) -> Iterator[Quote]:
         with self._open() as file:
-            rows = csv.reader(file)
-            self._line = 1
+            rows = self._rows(file)
             columns = tuple(next(rows, []))
             parse = self._layout(columns)
             latest: datetime | None = None
             for row in rows:
-                self._line = rows.line_num
                 if len(row) != len(columns):
                     raise self._bad("row", f"{len(row)} fields where the header has {len(columns)}")
                 instrument = self._instruments.get(row[1])
@@ -103,6 +102,16 @@ class CsvFeed:
                     raise self._bad("ts", f"{row[0]} lies before the row above; sort the file by ts")
                 latest = quote.data_at
                 yield quote
+
+    def _rows(self, file: TextIO) -> Iterator[Row]:
+        self._line = 1
+        rows = csv.reader(file)
+        try:
+            for row in rows:
+                self._line = rows.line_num
+                yield row
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+            raise self._bad("row", f"cannot be read ({error}); give UTF-8 text, gzipped if it ends in .gz") from None
 
     def _open(self) -> TextIO:
         try:

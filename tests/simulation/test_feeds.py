@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -51,9 +52,8 @@ def read(path: Path, **options: object) -> list[Quote]:
 
 
 def test_the_quotes_layout_gives_each_row_as_a_quote(write: Write) -> None:
-    path = write(
-        QUOTES + "2013-10-07T13:30:00.072Z,SPY,167.27,100,167.41,600\n2013-10-07T13:30:00.072Z,IBM,,,182.1,0\n"
-    )
+    rows = "2013-10-07T13:30:00.072Z,SPY,167.27,100,167.41,600\n2013-10-07T13:30:00.072Z,IBM,,,182.1,0\n"
+    path = write(QUOTES + rows)
     first, second = read(path)
     assert first.data_at == datetime(2013, 10, 7, 13, 30, 0, 72_000, tzinfo=UTC)
     assert (first.bid, first.bid_size) == (Decimal("167.27"), Decimal(100))
@@ -126,6 +126,16 @@ def test_a_bad_row_names_file_line_field_and_fix(write: Write, text: str, line: 
     assert caught.value.field == field
     assert f"{path}, line {line}, field {field}:" in caught.value.detail
     assert word in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "content", [b"no gzip at all", gzip.compress(QUOTES.encode() * 1000)[:-20], gzip.compress(b"\xff\xfe,")]
+)
+def test_a_broken_file_says_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(InvalidRequest, match=re.escape(f"{path}, line")):
+        read(path)
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
