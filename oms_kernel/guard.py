@@ -181,12 +181,15 @@ class GuardedRule:
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
         """The rule's verdict with all names filled in; DENY with `plugin_failed` when it raises or returns garbage.
 
+        state: what `fold` made; None before the first event.
         DENY with `plugin_quarantined` without a call while quarantined. Raises RuleHung, nothing else.
         """
         if self.quarantined or self.guard.quarantined:
             return self._denied(PLUGIN_QUARANTINED, "is quarantined until a person releases it")
         if state.__class__ is FoldFailed:
             return self._denied(PLUGIN_FAILED, "has lost its memory; it is rebuilt from the log at the next start")
+        if state is None and self.stateful:
+            state = self.initial_state()
         outcome = self._call(self._enter_assess, self._assess, intent, view, state)
         if outcome.__class__ is Verdict:
             if outcome == self._plain:

@@ -104,9 +104,11 @@ def params_schema(contributed: type[Contributed]) -> dict[str, Any]:
     )
     schema: dict[str, Any] = dict(components.pop(reference["$ref"].rsplit("/", 1)[-1]))
     for field in msgspec.structs.fields(contributed.Params):
-        unit = _annotation(field.type).get("unit")
-        if unit:
-            schema["properties"][field.encode_name]["x-unit"] = unit
+        shape, meta = schema["properties"][field.encode_name], _meta(field.type)
+        if meta is not None and meta.description:
+            shape.setdefault("description", meta.description)
+        if meta is not None and (meta.extra or {}).get("unit"):
+            shape["x-unit"] = (meta.extra or {})["unit"]
     if components:
         schema["$defs"] = components
     return schema
@@ -125,13 +127,18 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def _annotation(annotation: object) -> dict[str, Any]:
-    """The `extra` of an annotated type, or of the annotated member of a union."""
+def _meta(annotation: object) -> msgspec.Meta | None:
+    """The annotation of a type, or of the first annotated member of a union."""
     for meta in getattr(annotation, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta):
-            return dict(meta.extra or {})
-    found = (_annotation(member) for member in get_args(annotation))
-    return next((extra for extra in found if extra), {})
+            return meta
+    found = (_meta(member) for member in get_args(annotation))
+    return next((meta for meta in found if meta is not None), None)
+
+
+def _bounds_of(annotation: object) -> dict[str, Any]:
+    meta = _meta(annotation)
+    return dict(meta.extra or {}) if meta is not None else {}
 
 
 def _check_numbers(given: Any, parsed: Any, path: str, bounds: dict[str, Any] | None) -> None:
@@ -140,7 +147,7 @@ def _check_numbers(given: Any, parsed: Any, path: str, bounds: dict[str, Any] | 
         for field in msgspec.structs.fields(parsed):
             if field.encode_name in given:
                 inner, value = f"{path}.{field.name}".lstrip("."), getattr(parsed, field.name)
-                _check_numbers(given[field.encode_name], value, inner, _annotation(field.type))
+                _check_numbers(given[field.encode_name], value, inner, _bounds_of(field.type))
     elif isinstance(parsed, (list, tuple)):
         for place, (one, value) in enumerate(zip(given, parsed, strict=True)):
             _check_numbers(one, value, f"{path}[{place}]", bounds)

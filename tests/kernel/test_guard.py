@@ -191,6 +191,15 @@ def test_a_rule_with_memory_is_folded_and_loses_its_memory_for_good_when_a_fold_
     assert rule.assess(None, None, state).code == PLUGIN_FAILED  # type: ignore[arg-type]
 
 
+def test_a_rule_with_memory_is_asked_with_its_initial_state_before_the_first_event() -> None:
+    class Remembers(Counts):
+        def assess(self, intent: Any, view: Any, state: Any) -> Verdict:
+            assert state == 0
+            return passed("counts")
+
+    assert guarded(Remembers(), "counts").assess(None, None, None).outcome is Outcome.PASS  # type: ignore[arg-type]
+
+
 def test_a_rule_without_memory_keeps_none() -> None:
     rule = guarded(Answers(DENIED))
     assert not rule.stateful
