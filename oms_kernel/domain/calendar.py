@@ -11,8 +11,8 @@ from oms_kernel.domain.errors import InvalidRequest
 class Calendar(msgspec.Struct, frozen=True):
     """One venue's weekly sessions, holidays and early closes, in the venue's own time zone.
 
-    `weekdays` are ISO (Monday 1). A session with opens_at == closes_at lasts the whole day (24x7 when all
-    weekdays are listed); one with opens_at > closes_at began the evening before and bears the later date.
+    `weekdays` are ISO (Monday 1). A session with opens_at == closes_at lasts 24 hours (midnight and all weekdays:
+    24x7); one with opens_at >= closes_at after midnight began the evening before and bears the later date.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Calendar(msgspec.Struct, frozen=True):
     def trading_date(self, at: datetime) -> date:
         """The date under which the venue books what happens at this instant."""
         local = local_time(at, self.time_zone)
-        if self.opens_at > self.closes_at and local.time() >= self.opens_at:
+        if self._begins_the_evening_before and local.time() >= self.opens_at:
             return local.date() + timedelta(days=1)
         return local.date()
 
@@ -38,20 +38,24 @@ class Calendar(msgspec.Struct, frozen=True):
             return False
         closes_at = self.early_closes.get(day, self.closes_at)
         now = local.time()
-        if self.opens_at == closes_at:
-            return True
-        if self.opens_at < closes_at:
-            return self.opens_at <= now < closes_at
-        return now >= self.opens_at or now < closes_at
+        if self._begins_the_evening_before:
+            return now >= self.opens_at or now < closes_at
+        if closes_at == time(0):
+            return now >= self.opens_at
+        return self.opens_at <= now < closes_at
 
     def session_close(self, day: date) -> datetime:
         """The end of the session of this trading date, in UTC; where DAY orders end."""
         zone = ZoneInfo(self.time_zone)
         closes_at = self.early_closes.get(day, self.closes_at)
         local = datetime.combine(day, closes_at, zone)
-        if self.opens_at == self.closes_at and day not in self.early_closes:
+        if closes_at == time(0) and not self._begins_the_evening_before:
             local += timedelta(days=1)
         return local.astimezone(UTC)
+
+    @property
+    def _begins_the_evening_before(self) -> bool:
+        return self.opens_at != time(0) and self.opens_at >= self.closes_at
 
 
 ALWAYS_OPEN = Calendar(name="24x7")

@@ -32,14 +32,15 @@ def wire_id(order_id: OrderId, attempt: int, max_length: int) -> WireId:
     """The broker-side id of one attempt at an order: base32, at most `max_length` characters.
 
     The same order and attempt always give the same id. Up to 27 characters a digest stands in for
-    the full 28-character form; under 12 characters collisions would be likely, so that is refused.
-    Raises ValueError on a max_length under 12 or an attempt outside 0..255.
+    the full 28-character form, and beyond 255 attempts always (a cancel is sent again until it is settled);
+    under 12 characters collisions would be likely, so that is refused.
+    Raises ValueError on a max_length under 12 or an attempt outside 0..4294967295.
     """
     if max_length < SHORTEST_WIRE_ID:
         raise ValueError(f"a wire id needs at least {SHORTEST_WIRE_ID} characters, the connector allows {max_length}")
-    if not 0 <= attempt <= 255:
-        raise ValueError(f"attempt must lie in 0..255, got {attempt}")
-    raw = uuid.UUID(order_id).bytes + bytes([attempt])
-    if max_length < 28:
+    if not 0 <= attempt < 2**32:
+        raise ValueError(f"attempt must lie in 0..{2**32 - 1}, got {attempt}")
+    raw = uuid.UUID(order_id).bytes + (bytes([attempt]) if attempt < 256 else attempt.to_bytes(4, "big"))
+    if max_length < 28 or attempt > 255:
         raw = hashlib.blake2b(raw, digest_size=17).digest()
     return WireId(base64.b32encode(raw).decode("ascii").rstrip("=")[:max_length])

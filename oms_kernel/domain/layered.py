@@ -19,10 +19,9 @@ class Layered(Generic[K, V]):
 
     def get(self, key: K, /) -> V | None:
         """The value, or None."""
-        found = self.changes.get(key)
-        if found is None and self.base is not None:
-            return self.base.get(key)
-        return found
+        if self.base is None or key in self.changes:
+            return self.changes.get(key)
+        return self.base.get(key)
 
     def __getitem__(self, key: K) -> V:
         found = self.get(key)
@@ -64,57 +63,58 @@ class Layered(Generic[K, V]):
 
 
 class Grouped(Generic[G, K, V]):
-    """Groups of entries, each group a small ordered map; an overlay holds only what was added to or removed from it."""
+    """Groups of entries, each group a small ordered map; an overlay holds only what was added to or removed from it.
 
-    __slots__ = ("base", "groups")
+    An entry that was taken out and put in again stands last, in one batch as in two: the order is part of the fold.
+    """
+
+    __slots__ = ("added", "base", "removed")
 
     def __init__(self, base: "Grouped[G, K, V] | None" = None) -> None:
         self.base = base
-        self.groups: dict[G, dict[K, V | None]] = {}
+        self.added: dict[G, dict[K, V]] = {}
+        self.removed: dict[G, dict[K, None]] = {}
+        """Keys taken out of the base's groups; empty without a base. One that is also in `added` came back."""
 
     def add(self, group: G, key: K, value: V) -> None:
         """Put an entry into a group, or replace it."""
-        self.groups.setdefault(group, {})[key] = value
+        self.added.setdefault(group, {})[key] = value
 
     def remove(self, group: G, key: K) -> None:
         """Take an entry out of its group."""
-        if self.base is None:
-            entries = self.groups.get(group)
-            if entries is not None:
-                entries.pop(key, None)
-                if not entries:
-                    del self.groups[group]
-        else:
-            self.groups.setdefault(group, {})[key] = None
+        entries = self.added.get(group)
+        if entries is not None:
+            entries.pop(key, None)
+            if not entries:
+                del self.added[group]
+        if self.base is not None:
+            self.removed.setdefault(group, {})[key] = None
 
     def entries(self, group: G) -> Iterator[tuple[K, V]]:
         """The entries of one group, oldest first."""
-        changed = self.groups.get(group)
+        added = self.added.get(group, {})
         if self.base is None:
-            for key, value in (changed or {}).items():
-                if value is not None:
-                    yield key, value
+            yield from added.items()
             return
-        changed = changed or {}
-        seen = set()
+        removed = self.removed.get(group, {})
+        replaced = set()
         for key, value in self.base.entries(group):
-            if key in changed:
-                seen.add(key)
-                newer = changed[key]
-                if newer is not None:
-                    yield key, newer
+            if key in removed:
+                continue
+            if key in added:
+                replaced.add(key)
+                yield key, added[key]
             else:
                 yield key, value
-        for key, added in changed.items():
-            if key not in seen and added is not None:
-                yield key, added
+        for key, value in added.items():
+            if key not in replaced:
+                yield key, value
 
     def keys(self) -> Iterator[G]:
         """The groups that have or had entries."""
-        seen = set(self.groups)
-        yield from self.groups
+        yield from self.added
         if self.base is not None:
-            yield from (group for group in self.base.keys() if group not in seen)
+            yield from (group for group in self.base.keys() if group not in self.added)
 
     def overlay(self) -> "Grouped[G, K, V]":
         """An empty layer above this one."""
@@ -122,9 +122,9 @@ class Grouped(Generic[G, K, V]):
 
     def adopt(self, overlay: "Grouped[G, K, V]") -> None:
         """Take over the changes of an overlay."""
-        for group, changed in overlay.groups.items():
-            for key, value in changed.items():
-                if value is None:
-                    self.remove(group, key)
-                else:
-                    self.add(group, key, value)
+        for group, removed in overlay.removed.items():
+            for key in removed:
+                self.remove(group, key)
+        for group, added in overlay.added.items():
+            for key, value in added.items():
+                self.add(group, key, value)

@@ -81,7 +81,7 @@ def to_text(value: Decimal) -> str:
 def quantise(value: Decimal) -> Decimal:
     """The value rounded half-even to 12 fraction digits. Raises InvalidNumber beyond 18 integer digits."""
     rounded = _ROUNDING.quantize(value, _SMALLEST)
-    if abs(rounded) >= _LIMIT:
+    if rounded.copy_abs() >= _LIMIT:  # abs() would round to the thread's context
         raise InvalidNumber(f"the amount exceeds {INTEGER_DIGITS} integer digits")
     return rounded
 

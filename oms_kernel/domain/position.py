@@ -58,8 +58,8 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
         quantity = add(self.quantity, change)
         if not self.quantity or (self.quantity > 0) == (change > 0):
             return msgspec.structs.replace(self, quantity=quantity, cost=add(self.cost, signed_value), **sums)
-        held, closing = abs(self.quantity), min(abs(self.quantity), abs(change))
-        closed_value = share(signed_value, closing, abs(change))
+        held, closing = self.quantity.copy_abs(), min(self.quantity.copy_abs(), change.copy_abs())
+        closed_value = share(signed_value, closing, fill.quantity)
         closed_cost = share(self.cost, closing, held)
         opened_value = subtract(signed_value, closed_value)
         return msgspec.structs.replace(
@@ -72,5 +72,5 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def unrealised_pnl(self, price: Decimal) -> Decimal:
         """What closing everything at this price would realise, before fees, in `currency`."""
-        value = notional(abs(self.quantity), price, self.multiplier)
+        value = notional(self.quantity.copy_abs(), price, self.multiplier)
         return quantise(subtract(value if self.quantity > 0 else value.copy_negate(), self.cost))
