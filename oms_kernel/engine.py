@@ -20,7 +20,7 @@ from oms_kernel.domain.ids import AccountId, BrokerAccountId, ConnectionId, Orde
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus, RequestKind, RequestStatus, is_open_request
 from oms_kernel.domain.market import MarketView
-from oms_kernel.domain.money import ZERO, add, subtract
+from oms_kernel.domain.money import ONE, ZERO, add, is_multiple, subtract
 from oms_kernel.domain.order import Order, OrderRequest, Reservation, Side
 from oms_kernel.domain.validation import check_request, check_terms
 from oms_kernel.view import LedgerView
@@ -151,6 +151,7 @@ def replace(
         raise InvalidRequest("the new terms are the same as the present ones", field="quantity")
     instrument.check_quantity("quantity", merged["quantity"])
     check_terms(order.request.order_type, instrument, **{name: merged[name] for name in _TERMS if name != "quantity"})
+    _require_whole(capabilities, merged["quantity"])
     unsent = order.place is RequestStatus.REQUESTED
     if not unsent and capabilities.replace is not ReplaceMode.NATIVE:
         raise Unsupported("this broker cannot change a live order; cancel it and place a new one")
@@ -167,7 +168,7 @@ def replace(
         price_source=reservation.source,
         replaces=order,
     )
-    verdicts = judge(intent, hidden, rules, states)
+    verdicts = _no_hold(judge(intent, hidden, rules, states), order)
     decision = Decision(order_id=order.order_id, accepted=_accepts(verdicts), verdicts=verdicts)
     told: dict[str, Any] = {
         "account_id": order.request.account_id,
@@ -263,6 +264,7 @@ NEVER_SENT_REASONS = {
     "send_before_passed": "no broker session took it in time",
     "expired_before_send": "expired before it was sent",
     "trading_state": "the account's trading state does not let it out any more",
+    "reduce_only": "it is reduce-only and would not reduce any more",
     "prepare_failed": "the broker connector could not prepare it",
 }
 
@@ -278,6 +280,12 @@ def check_capabilities(capabilities: BrokerCapabilities, request: OrderRequest, 
         if asked not in offered:
             choices = ", ".join(sorted(offered))
             raise Unsupported(f"the account's broker does not take {asked}; it takes {choices}", field=field)
+    _require_whole(capabilities, request.quantity)
+
+
+def _require_whole(capabilities: BrokerCapabilities, quantity: Decimal) -> None:
+    if not capabilities.fractional_quantity and not is_multiple(quantity, ONE):
+        raise Unsupported("the account's broker takes whole quantities only", field="quantity")
 
 
 def reserve(request: OrderRequest, market: MarketView) -> Reservation:
@@ -311,7 +319,7 @@ def reduces(view: LedgerView, request: OrderRequest, quantity: Decimal) -> bool:
     exposure = view.exposure(request.account_id, request.instrument_id)
     if request.side is Side.SELL:
         return held > 0 and add(exposure.sell_quantity, quantity) <= held
-    return held < 0 and add(exposure.buy_quantity, quantity) <= -held
+    return held < 0 and add(exposure.buy_quantity, quantity) <= held.copy_abs()
 
 
 _TERMS = ("quantity", "limit_price", "stop_price", "trail_amount", "trail_percent")
@@ -359,9 +367,18 @@ def _own_denial(rule: str, code: str, message: str, intent: OrderIntent, view: L
         code=code,
         message=message,
         observed=intent.request.quantity,
-        limit=abs(held),
+        limit=held.copy_abs(),
         unit="quantity",
     )
+
+
+def _no_hold(verdicts: tuple[Verdict, ...], order: Order) -> tuple[Verdict, ...]:
+    """The verdicts over new terms: what would be held is denied, unless the order itself is held until its release."""
+    holds = [verdict for verdict in verdicts if verdict.outcome is Outcome.HOLD]
+    if not holds or order.status is OrderStatus.HELD:
+        return verdicts
+    denials = {id(verdict): msgspec.structs.replace(verdict, outcome=Outcome.DENY) for verdict in holds}
+    return tuple(denials.get(id(verdict), verdict) for verdict in verdicts)
 
 
 def _accepts(verdicts: Sequence[Verdict]) -> bool:
@@ -392,11 +409,14 @@ def _gate_reason(view: LedgerView, order: Order, kind: RequestKind) -> tuple[typ
     if request.expire_at is not None and view.now >= request.expire_at:
         return ev.OrderExpired, "expired_before_send"
     state = view.account(request.account_id).trading_state
-    if state is TradingState.ACTIVE:
+    if state is TradingState.ACTIVE and not request.reduce_only:
         return None
     total = replacing.quantity if replacing else order.quantity
     still_open = max(ZERO, subtract(total, order.filled_quantity))
-    if state is TradingState.REDUCE_ONLY and reduces(view.hiding(order.order_id), request, still_open):
+    reducing = reduces(view.hiding(order.order_id), request, still_open)
+    if state is TradingState.ACTIVE:
+        return None if reducing else (ev.OrderCanceled, "reduce_only")
+    if state is TradingState.REDUCE_ONLY and reducing:
         return None
     return ev.OrderCanceled, "trading_state"
 

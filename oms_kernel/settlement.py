@@ -6,6 +6,7 @@ booked and alerted. A report that cannot be booked raises Unbookable, and the ho
 
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ from oms_kernel.domain.lifecycle import (
     Word,
     is_open_request,
 )
-from oms_kernel.domain.money import ZERO, add, subtract, to_text
+from oms_kernel.domain.money import ZERO, add, bounded, notional, subtract, to_text
 from oms_kernel.domain.order import EXTERNAL_BOOK, Order
 from oms_kernel.view import LedgerView
 
@@ -48,7 +49,12 @@ class BrokerAccountOwner(msgspec.Struct, frozen=True):
 
 
 def apply_report(view: LedgerView, book: Book, owner: BrokerAccountOwner, report: br.AnyReport) -> Events:
-    """The events that book a report; none for one that says nothing new. Raises Unbookable."""
+    """The events that book a report; none for one that says nothing new. Raises Unbookable or InvalidNumber.
+
+    Whatever could fail later is checked here, so that the events fold without an error.
+    """
+    if owner.account_id not in book.accounts:
+        raise Unbookable(f"trading account {owner.account_id} is not open in this ledger")
     order = book.find_order(report.broker_account_id, report.wire_id, report.broker_order_id)
     if order is not None and order.broker_account_id != report.broker_account_id:
         raise Unbookable(f"the order belongs to another broker account than {report.broker_account_id}")
@@ -130,6 +136,19 @@ def _alert(
     )
 
 
+def _ended_without_the_brokers_word(order: Order) -> bool:
+    return order.status in TERMINAL and order.evidence is not Evidence.BROKER
+
+
+def _found_alive(owner: BrokerAccountOwner, order: Order, told: dict[str, Any]) -> Events:
+    text = f"the broker works order {order.order_id}, which had ended {order.status} on {order.evidence}"
+    what = "Cancel it, or keep it knowingly; its exposure counts again."
+    return (
+        ev.OrderAcknowledged(word=Word.FOUND_ALIVE, **told),
+        _alert(owner, order, ev.Severity.CRITICAL, text, what),
+    )
+
+
 def _external(owner: BrokerAccountOwner, report: br.Report) -> Events:
     """A word about an order that this ledger never placed."""
     name = report.broker_order_id or report.wire_id
@@ -148,19 +167,8 @@ def _acknowledged(
         "broker_at": report.broker_at,
         **_about(order),
     }
-    if order.status in TERMINAL and order.evidence in (
-        Evidence.NEVER_SENT,
-        Evidence.QUERY,
-        Evidence.PERSON,
-        Evidence.OWN_CHECK,
-    ):
-        text = f"the broker works order {order.order_id}, which had ended {order.status} on {order.evidence}"
-        return (
-            ev.OrderAcknowledged(word=Word.FOUND_ALIVE, **told),
-            _alert(
-                owner, order, ev.Severity.CRITICAL, text, "Cancel it, or keep it knowingly; its exposure counts again."
-            ),
-        )
+    if _ended_without_the_brokers_word(order):
+        return _found_alive(owner, order, told)
     known = report.broker_order_id is None or report.broker_order_id in order.broker_order_ids
     if known and (order.status in TERMINAL or order.status is OrderStatus.WORKING):
         return ()
@@ -168,31 +176,27 @@ def _acknowledged(
 
 
 def _filled(view: LedgerView, book: Book, owner: BrokerAccountOwner, order: Order | None, report: br.Filled) -> Events:
-    booked = book.executions.get((report.broker_account_id, report.exec_id))
+    _require_numbers(report.exec_id, report.quantity, report.price, report.fee)
+    booked = book.execution(report.broker_account_id, report.exec_id)
     if booked is not None:
-        if (booked.quantity, booked.price, booked.side) == (report.quantity, report.price, report.side):
-            return ()
-        raise Unbookable(f"execution {report.exec_id} was booked before with other figures")
+        return _repeated(book, booked, report)
     instrument = view.instrument(report.instrument_id)
     if instrument is None:
         raise Unbookable(f"execution {report.exec_id} is of an instrument that the platform does not know")
-    if report.quantity <= 0:
-        raise Unbookable(f"execution {report.exec_id} has the quantity {to_text(report.quantity)}")
     if order is not None and (order.request.instrument_id, order.request.side) != (report.instrument_id, report.side):
         raise Unbookable(f"execution {report.exec_id} is of another instrument or side than its order")
     fill = _fill(view, owner, order, report, instrument)
+    _require_values(fill)
     if order is None:
         text = f"execution {report.exec_id} belongs to an order that is not ours; it is booked as EXTERNAL"
         filled = ev.OrderFilled(
             account_id=owner.account_id, fill=fill, word=Word.FILLED_PART, fee_known=report.fee is not None
         )
         return (filled, _alert(owner, None, ev.Severity.WARNING, text, "Find out who traded at the broker."))
-    total = order.quantity
-    if order.replace is not None and is_open_request(order.replace.status):
-        total = max(total, order.replace.quantity)
+    total = _total_while_open(order)
     filled_quantity = add(order.filled_quantity, report.quantity)
     late = order.status in TERMINAL
-    over_fill = filled_quantity > total
+    over_fill = filled_quantity > _total_at_broker(order)
     event = ev.OrderFilled(
         fill=fill,
         word=Word.FILLED_WHOLE if filled_quantity >= total else Word.FILLED_PART,
@@ -203,6 +207,60 @@ def _filled(view: LedgerView, book: Book, owner: BrokerAccountOwner, order: Orde
         **_about(order),
     )
     return (event, *_fill_alerts(book, owner, order, late=late and not over_fill, over_fill=over_fill))
+
+
+def _total_while_open(order: Order) -> Decimal:
+    """The total at which executions alone make the order FILLED: the larger one while a replace is open."""
+    if order.replace is None or not is_open_request(order.replace.status):
+        return order.quantity
+    return max(order.quantity, order.replace.quantity)
+
+
+def _total_at_broker(order: Order) -> Decimal:
+    """The largest total that the broker may hold the order for; a replace that was not sent is not known there."""
+    if order.replace is None or order.replace.status not in _AT_BROKER:
+        return order.quantity
+    return max(order.quantity, order.replace.quantity)
+
+
+_AT_BROKER = (RequestStatus.SENT, RequestStatus.IN_DOUBT)
+
+
+def _require_numbers(exec_id: ExecId, quantity: Decimal, price: Decimal, fee: Decimal | None) -> None:
+    """Nothing, when an execution's figures can be booked; else InvalidNumber or Unbookable."""
+    for number in (quantity, price, fee):
+        if number is not None:
+            bounded(number)
+    if quantity <= 0:
+        raise Unbookable(f"execution {exec_id} has the quantity {to_text(quantity)}")
+
+
+def _require_values(fill: Fill) -> None:
+    """Nothing, when the fill's value can be booked; else InvalidNumber."""
+    bounded(fill.cash_change)
+    notional(fill.quantity, fill.price)
+
+
+def _repeated(book: Book, booked: Fill, report: br.Filled) -> Events:
+    """The events of an execution that is booked: at most the fee that was not known then."""
+    figures = (report.quantity, report.price)
+    known = ((booked.quantity, booked.price), *(book.superseded.get((booked.broker_account_id, booked.exec_id)) or ()))
+    same_kind = (booked.side, booked.instrument_id) == (report.side, report.instrument_id)
+    if not same_kind or figures not in known:
+        raise Unbookable(f"execution {report.exec_id} was booked before with other figures")
+    if booked.fee_known or report.fee is None:
+        return ()
+    return (_fee_attached(booked, report.fee),)
+
+
+def _fee_attached(booked: Fill, fee: Decimal) -> ev.FeeAttached:
+    return ev.FeeAttached(
+        account_id=booked.account_id,
+        order_id=booked.order_id,
+        broker_account_id=booked.broker_account_id,
+        exec_id=booked.exec_id,
+        fee=fee,
+    )
 
 
 def _fill_alerts(book: Book, owner: BrokerAccountOwner, order: Order, *, late: bool, over_fill: bool) -> Events:
@@ -232,7 +290,7 @@ def _fill(
     return Fill(
         exec_id=report.exec_id,
         order_id=order.order_id if order else None,
-        account_id=owner.account_id,
+        account_id=order.request.account_id if order else owner.account_id,
         broker_account_id=report.broker_account_id,
         instrument_id=report.instrument_id,
         book=order.book if order else EXTERNAL_BOOK,
@@ -245,6 +303,7 @@ def _fill(
         trading_date=view.calendar(instrument).trading_date(report.broker_at).isoformat(),
         risk_date=view.risk_date(owner.account_id),
         fee=report.fee if report.fee is not None else ZERO,
+        fee_known=report.fee is not None,
         liquidity=report.liquidity,
     )
 
@@ -252,27 +311,25 @@ def _fill(
 def _fee_reported(
     view: LedgerView, book: Book, owner: BrokerAccountOwner, order: Order | None, report: br.FeeReported
 ) -> Events:
-    booked = book.executions.get((report.broker_account_id, report.exec_id))
+    booked = book.execution(report.broker_account_id, report.exec_id)
     if booked is None:
         raise Unbookable(f"a fee came for execution {report.exec_id}, which is not booked")
-    if booked.fee == report.fee:
+    bounded(report.fee)
+    if booked.fee_known and booked.fee == report.fee:
         return ()
-    return (
-        ev.FeeAttached(
-            account_id=booked.account_id,
-            order_id=booked.order_id,
-            broker_account_id=report.broker_account_id,
-            exec_id=report.exec_id,
-            fee=report.fee,
-        ),
-    )
+    return (_fee_attached(booked, report.fee),)
 
 
 def _restatement(book: Book, report: br.Corrected | br.Busted, restatement_id: ExecId) -> Fill | None:
-    """The execution to restate, or None when this restatement is booked already. Raises Unbookable."""
+    """The execution to restate, or None when this restatement is booked already. Raises Unbookable.
+
+    A restatement may name the execution or the last correction of it.
+    """
     if (report.broker_account_id, restatement_id) in book.restatements:
         return None
-    booked = book.executions.get((report.broker_account_id, report.exec_id))
+    if (report.broker_account_id, restatement_id) in book.executions and restatement_id != report.exec_id:
+        raise Unbookable(f"{restatement_id} restates execution {report.exec_id}, but is an execution itself")
+    booked = book.execution(report.broker_account_id, report.exec_id)
     if booked is None:
         raise Unbookable(f"{restatement_id} restates execution {report.exec_id}, which is not booked")
     return booked
@@ -284,20 +341,30 @@ def _corrected(
     booked = _restatement(book, report, report.correction_id)
     if booked is None:
         return ()
+    if booked.busted:
+        raise Unbookable(f"{report.correction_id} corrects execution {report.exec_id}, which was busted before")
+    _require_numbers(report.exec_id, report.quantity, report.price, report.fee)
+    fee = report.fee if report.fee is not None else booked.fee
+    _require_values(msgspec.structs.replace(booked, quantity=report.quantity, price=report.price, fee=fee))
     of_order = book.orders.get(booked.order_id) if booked.order_id else None
     event = ev.ExecutionCorrected(
         account_id=booked.account_id,
         order_id=booked.order_id,
         broker_account_id=report.broker_account_id,
-        exec_id=report.exec_id,
+        exec_id=booked.exec_id,
         correction_id=report.correction_id,
         quantity=report.quantity,
         price=report.price,
-        fee=report.fee if report.fee is not None else booked.fee,
+        fee=fee,
         word=_word_after(of_order, booked, report.quantity),
     )
     text = f"the broker corrected execution {report.exec_id}; positions and cash are restated"
-    return (event, _alert(owner, of_order, ev.Severity.WARNING, text, "Check what was decided on the old figures."))
+    alert = _alert(owner, of_order, ev.Severity.WARNING, text, "Check what was decided on the old figures.")
+    if of_order is None or report.quantity <= booked.quantity:
+        return (event, alert)
+    filled = add(subtract(of_order.filled_quantity, booked.quantity), report.quantity)
+    over_fill = filled > _total_at_broker(of_order)
+    return (event, alert, *_fill_alerts(book, owner, of_order, late=False, over_fill=over_fill))
 
 
 def _busted(view: LedgerView, book: Book, owner: BrokerAccountOwner, order: Order | None, report: br.Busted) -> Events:
@@ -309,7 +376,7 @@ def _busted(view: LedgerView, book: Book, owner: BrokerAccountOwner, order: Orde
         account_id=booked.account_id,
         order_id=booked.order_id,
         broker_account_id=report.broker_account_id,
-        exec_id=report.exec_id,
+        exec_id=booked.exec_id,
         bust_id=report.bust_id,
         word=_word_after(of_order, booked, ZERO),
     )
@@ -317,14 +384,14 @@ def _busted(view: LedgerView, book: Book, owner: BrokerAccountOwner, order: Orde
     return (event, _alert(owner, of_order, ev.Severity.WARNING, text, "Check the position and the order's rest."))
 
 
-def _word_after(order: Order | None, booked: Fill, quantity: Any) -> Word | None:
+def _word_after(order: Order | None, booked: Fill, quantity: Decimal) -> Word | None:
     """What a restated quantity says about its order; None when it says nothing."""
     if order is None:
         return None
     filled = add(subtract(order.filled_quantity, booked.quantity), quantity)
     if order.status is OrderStatus.FILLED and filled < order.quantity:
         return Word.UNFILLED
-    if order.status is not OrderStatus.FILLED and filled >= order.quantity:
+    if order.status is not OrderStatus.FILLED and filled >= _total_while_open(order):
         return Word.FILLED_WHOLE
     return None
 
@@ -334,30 +401,60 @@ def _replaced(
 ) -> Events:
     if order is None:
         return _external(owner, report)
-    if order.status in TERMINAL:
+    for number in (report.quantity, report.limit_price, report.stop_price):
+        if number is not None:
+            bounded(number)
+    if report.quantity <= 0:
+        raise Unbookable(f"order {order.order_id} was replaced to the quantity {to_text(report.quantity)}")
+    alive: Events = ()
+    if _ended_without_the_brokers_word(order):
+        named = {"broker_order_id": report.broker_order_id, "wire_id": report.wire_id, "broker_at": report.broker_at}
+        alive = _found_alive(owner, order, {**named, **_about(order)})
+    elif order.status in TERMINAL:
         return ()
-    replace = order.replace if order.replace is not None and is_open_request(order.replace.status) else None
-    terms = replace or order
+    settled = order.replace if _settles(order, report) else None
+    terms = settled or order
     limit_price = report.limit_price if report.limit_price is not None else terms.limit_price
     stop_price = report.stop_price if report.stop_price is not None else terms.stop_price
     same = (order.quantity, order.limit_price, order.stop_price) == (report.quantity, limit_price, stop_price)
-    if replace is None and same:
-        return ()
+    if settled is None and same:
+        return alive
+    total = report.quantity if settled is not None else max(report.quantity, _other_total(order))
     event = ev.OrderReplaced(
         quantity=report.quantity,
         limit_price=limit_price,
         stop_price=stop_price,
         trail_amount=terms.trail_amount,
         trail_percent=terms.trail_percent,
-        word=Word.FILLED_WHOLE if report.quantity <= order.filled_quantity else Word.ACKNOWLEDGED,
+        word=Word.FILLED_WHOLE if total <= order.filled_quantity else Word.ACKNOWLEDGED,
+        settles=settled is not None,
         broker_order_id=report.broker_order_id,
         broker_at=report.broker_at,
         **_about(order),
     )
-    if replace is not None:
-        return (event,)
+    if settled is not None and is_open_request(settled.status):
+        return (*alive, event)
     text = f"the broker changed order {order.order_id} without being asked"
-    return (event, _alert(owner, order, ev.Severity.WARNING, text, "Find out who changed it at the broker."))
+    if settled is not None:
+        text = f"the broker changed order {order.order_id} although that change had been taken for refused"
+    alert = _alert(owner, order, ev.Severity.WARNING, text, "Find out who changed it at the broker.")
+    return (*alive, event, alert)
+
+
+def _settles(order: Order, report: br.Replaced) -> bool:
+    """Whether the report is the outcome of the order's own replace: by its id, else by the terms it asked for."""
+    replace = order.replace
+    if replace is None or replace.status in (RequestStatus.REQUESTED, RequestStatus.DONE):
+        return False
+    if report.wire_id is not None and report.wire_id == replace.wire_id:
+        return True
+    price = report.limit_price if report.limit_price is not None else replace.limit_price
+    return (report.quantity, price) == (replace.quantity, replace.limit_price)
+
+
+def _other_total(order: Order) -> Decimal:
+    """The total that an open replace may still bring."""
+    return order.replace.quantity if order.replace is not None and is_open_request(order.replace.status) else ZERO
 
 
 def _replace_refused(
@@ -365,12 +462,13 @@ def _replace_refused(
 ) -> Events:
     if order is None:
         return _external(owner, report)
-    if order.replace is None or not is_open_request(order.replace.status):
+    if order.replace is None or order.replace.status not in _AT_BROKER:
         return ()
     refused = ev.ReplaceRefused(
         evidence=Evidence.BROKER, reason=report.reason, broker_at=report.broker_at, **_about(order)
     )
-    return (refused,)
+    over_fill = order.is_active and order.filled_quantity > order.quantity
+    return (refused, *_fill_alerts(book, owner, order, late=False, over_fill=over_fill))
 
 
 def _cancel_refused(
@@ -378,7 +476,7 @@ def _cancel_refused(
 ) -> Events:
     if order is None:
         return _external(owner, report)
-    if not is_open_request(order.cancel):
+    if order.cancel is not RequestStatus.SENT:
         return ()
     return (ev.CancelRefused(reason=report.reason, broker_at=report.broker_at, **_about(order)),)
 

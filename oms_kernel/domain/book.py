@@ -38,10 +38,12 @@ from oms_kernel.domain.lifecycle import (
     next_status,
 )
 from oms_kernel.domain.money import ZERO, add, notional, subtract
-from oms_kernel.domain.order import NET_BOOK, Order, ReplaceRequest, Side
+from oms_kernel.domain.order import NET_BOOK, Order, ReplaceRequest, Reservation, Side
 from oms_kernel.domain.position import Position
 
 ExecutionKey = tuple[BrokerAccountId, ExecId]
+Figures = tuple[Decimal, Decimal]
+"""Quantity and price of an execution."""
 PositionKey = tuple[AccountId, str, InstrumentId]
 HoldingKey = tuple[AccountId, InstrumentId]
 SideKey = tuple[AccountId, InstrumentId, Side]
@@ -84,6 +86,8 @@ class Book:
         self.executions: Layered[ExecutionKey, Fill] = Layered(base.executions if base else None)
         self.restatements: Layered[ExecutionKey, ExecId] = Layered(base.restatements if base else None)
         """Ids of corrections and busts already booked -> the execution they restated."""
+        self.superseded: Layered[ExecutionKey, tuple[Figures, ...]] = Layered(base.superseded if base else None)
+        """What a corrected execution said before: by it a late duplicate of the first report is known as one."""
         self.fills: Grouped[HoldingKey, ExecutionKey, int] = Grouped(base.fills if base else None)
         """Executions of each holding in the order in which they were booked."""
         self.open_orders: Grouped[SideKey, OrderId, int] = Grouped(base.open_orders if base else None)
@@ -129,6 +133,11 @@ class Book:
         if order_id is None and broker_order_id is not None:
             order_id = self.broker_orders.get((broker_account_id, broker_order_id))
         return self.orders.get(order_id) if order_id is not None else None
+
+    def execution(self, broker_account_id: BrokerAccountId, exec_id: ExecId) -> Fill | None:
+        """The booked execution of this id, or of a correction or bust of this id; None when none is booked."""
+        root = self.restatements.get((broker_account_id, exec_id)) or exec_id
+        return self.executions.get((broker_account_id, root))
 
     def active_orders(self, account_id: AccountId, instrument_id: InstrumentId, side: Side) -> Iterator[Order]:
         """The orders of one side that may still trade."""
@@ -198,31 +207,52 @@ class Book:
         )
 
     def restate_fill(self, key: ExecutionKey, new: Fill, seq: int) -> None:
-        """Replace a booked execution and rebuild its positions from all executions of the holding."""
+        """Replace a booked execution and rebuild its positions from all executions of the holding.
+
+        The present day's counters become what they would be, had the execution always had the new figures; those of
+        earlier days are gone and stay as they were.
+        """
         old = self.executions[key]
+        account_id, instrument_id, currency = old.account_id, old.instrument_id, old.currency
+        counters = self.days.get((account_id, currency))
+        today = counters.risk_date.isoformat() if counters else old.risk_date
+        before = self._realised_on(today, account_id, instrument_id)
         self.executions[key] = new
-        holding = (old.account_id, old.instrument_id)
-        net_before = self.positions[old.account_id, NET_BOOK, old.instrument_id].realised_pnl
-        rebuilt: dict[str, Position] = {book: _flat(old, book) for book in (NET_BOOK, old.book)}
-        for other, _ in self.fills.entries(holding):
-            fill = self.executions[other]
-            if fill.busted:
-                continue
+        if not new.busted and (new.quantity, new.price) != (old.quantity, old.price):
+            self.superseded[key] = (*(self.superseded.get(key) or ()), (old.quantity, old.price))
+        rebuilt = {book: _flat(old, book) for book in (NET_BOOK, old.book)}
+        for fill in self._live_fills(account_id, instrument_id):
             for book in (NET_BOOK, fill.book):
                 if book in rebuilt:
                     rebuilt[book] = rebuilt[book].apply(fill)
         for book, position in rebuilt.items():
-            self.positions[old.account_id, book, old.instrument_id] = position
+            self.positions[account_id, book, instrument_id] = position
         was, now = _effect(old), _effect(new)
-        self._move_cash(old.account_id, old.currency, subtract(now[0], was[0]))
+        self._move_cash(account_id, currency, subtract(now[0], was[0]))
         self._count(
-            old.account_id,
-            old.currency,
+            account_id,
+            currency,
             old.risk_date,
             traded_value=subtract(now[1], was[1]),
-            realised_pnl=subtract(rebuilt[NET_BOOK].realised_pnl, net_before),
             fees=subtract(now[2], was[2]),
         )
+        realised = subtract(self._realised_on(today, account_id, instrument_id), before)
+        self._count(account_id, currency, today, realised_pnl=realised)
+
+    def _live_fills(self, account_id: AccountId, instrument_id: InstrumentId) -> Iterator[Fill]:
+        fills = (self.executions[key] for key, _ in self.fills.entries((account_id, instrument_id)))
+        return (fill for fill in fills if not fill.busted)
+
+    def _realised_on(self, day: str, account_id: AccountId, instrument_id: InstrumentId) -> Decimal:
+        """What the holding's executions of one risk day realised, by all executions as they stand."""
+        net: Position | None = None
+        realised = ZERO
+        for fill in self._live_fills(account_id, instrument_id):
+            held = net or _flat(fill, NET_BOOK)
+            net = held.apply(fill)
+            if fill.risk_date == day:
+                realised = add(realised, subtract(net.realised_pnl, held.realised_pnl))
+        return realised
 
     def _move_cash(self, account_id: AccountId, currency: str, amount: Decimal) -> None:
         self.cash[account_id, currency] = add(self.cash.get((account_id, currency)) or ZERO, amount)
@@ -230,6 +260,8 @@ class Book:
     def _count(self, account_id: AccountId, currency: str, risk_date: str, **changes: Any) -> None:
         day = date.fromisoformat(risk_date)
         counters = self.days.get((account_id, currency))
+        if counters is not None and counters.risk_date > day:
+            return  # a restatement of an earlier day is no part of the present one
         if counters is None or counters.risk_date < day:
             counters = DayCounters(risk_date=day)
         sums = {
@@ -272,6 +304,11 @@ def _effect(fill: Fill) -> tuple[Decimal, Decimal, Decimal]:
     return (ZERO, ZERO, ZERO) if fill.busted else (fill.cash_change, fill.value, fill.fee)
 
 
+def _executed(fill: Fill) -> tuple[Decimal, Decimal]:
+    """(quantity, quantity x price) that an execution adds to its order; nothing for a busted one."""
+    return (ZERO, ZERO) if fill.busted else (fill.quantity, notional(fill.quantity, fill.price))
+
+
 # Folds, one for each kind of event ------------------------------------------------------------------------
 
 
@@ -295,19 +332,53 @@ def _prove(order: Order) -> dict[str, Any]:
     return {"place": next_request(RequestKind.PLACE, order.place, Signal.PROVE)}
 
 
+_PROVES_PLACE = frozenset({Word.ACKNOWLEDGED, Word.FILLED_PART, Word.FILLED_WHOLE, Word.FOUND_ALIVE, Word.UNFILLED})
+_HOW_IT_ENDED = ("evidence", "reason_code", "reason")
+
+
 def _move(book: Book, order: Order, word: Word, recorded: ev.Recorded, **changes: Any) -> None:
-    """Store the order after a broker's word: new status, proved place, and ended requests when it is terminal."""
+    """Store the order after a word: new status, proved place, ended requests and evidence when it is terminal.
+
+    A word that does not change a terminal status (reordered, repeated) leaves how the order ended as it was told first.
+    """
     status = next_status(order.status, word)
-    updates: dict[str, Any] = {**_prove(order), **changes}
+    updates: dict[str, Any] = {}
+    if status is OrderStatus.FILLED:
+        updates.update(_terms_proved_by_fills(order, changes.get("filled_quantity", order.filled_quantity)))
     if status in TERMINAL:
-        proved = _prove(order) if word is Word.FILLED_WHOLE else {}
-        updates = {**_end_requests(order, status), **proved, **changes}
-        updates.setdefault("evidence", order.evidence or Evidence.BROKER)
+        updates = {**_end_requests(order, status), **updates}
+    if word in _PROVES_PLACE:
+        updates.update(_prove(order))
+    if status in TERMINAL and status is order.status:
+        changes = {name: value for name, value in changes.items() if name not in _HOW_IT_ENDED}
+    elif status is OrderStatus.FILLED:
+        changes.update(evidence=Evidence.BROKER, reason_code=None, reason=None)
+    elif status in TERMINAL:
+        changes.setdefault("evidence", Evidence.BROKER)
     else:
-        updates.update(evidence=None)
+        changes.update(evidence=None)
         if order.status in TERMINAL:
-            updates.update(reason_code=None, reason=None)
-    _put(book, order, recorded, status=status, **updates)
+            changes.update(reason_code=None, reason=None)
+    _put(book, order, recorded, status=status, **{**updates, **changes})
+
+
+def _terms_proved_by_fills(order: Order, filled_quantity: Decimal) -> dict[str, Any]:
+    """The new terms of a sent replace that raised the total, once executions reached it: they must be in force."""
+    replace = order.replace
+    if replace is None or replace.status not in (RequestStatus.SENT, RequestStatus.IN_DOUBT):
+        return {}
+    if not order.quantity < replace.quantity <= filled_quantity:
+        return {}
+    proved = next_request(RequestKind.REPLACE, replace.status, Signal.PROVE)
+    return {
+        "quantity": replace.quantity,
+        "limit_price": replace.limit_price,
+        "stop_price": replace.stop_price,
+        "trail_amount": replace.trail_amount,
+        "trail_percent": replace.trail_percent,
+        "reservation": replace.reservation,
+        "replace": msgspec.structs.replace(replace, status=proved),
+    }
 
 
 def _put(book: Book, order: Order, recorded: ev.Recorded, **updates: Any) -> None:
@@ -452,7 +523,8 @@ def _doubt_queried(book: Book, event: ev.DoubtQueried, recorded: ev.Recorded) ->
 
 def _order_acknowledged(book: Book, event: ev.OrderAcknowledged, recorded: ev.Recorded) -> None:
     order = book.orders[event.order_id]
-    _move(book, order, event.word, recorded, reason=None, **_with_broker_id(book, order, event.broker_order_id))
+    told = _with_broker_id(book, order, event.broker_order_id)
+    _move(book, order, event.word, recorded, reason=None, **told)
 
 
 def _replace_requested(book: Book, event: ev.ReplaceRequested, recorded: ev.Recorded) -> None:
@@ -484,10 +556,14 @@ def _order_replaced(book: Book, event: ev.OrderReplaced, recorded: ev.Recorded) 
         "trail_percent": event.trail_percent,
         **_with_broker_id(book, order, event.broker_order_id),
     }
-    if order.replace is not None:
-        # An amendment of an unsent order needs no sending: REQUESTED ends by END there, by PROVE elsewhere.
+    if event.settles and order.replace is not None:
+        # An amendment of an unsent order needs no sending, so REQUESTED may end here too.
         updates["replace"] = msgspec.structs.replace(order.replace, status=RequestStatus.DONE)
         updates["reservation"] = order.replace.reservation
+    elif event.limit_price is not None:
+        updates["reservation"] = Reservation(price=event.limit_price, source="limit_price")
+    elif event.stop_price is not None:
+        updates["reservation"] = Reservation(price=event.stop_price, source="stop_price")
     if event.broker_at is None:
         _put(book, order, recorded, **updates)
     else:
@@ -498,8 +574,13 @@ def _replace_refused(book: Book, event: ev.ReplaceRefused, recorded: ev.Recorded
     order = book.orders[event.order_id]
     if order.replace is None:
         return
-    refused = next_request(RequestKind.REPLACE, order.replace.status, Signal.REFUSE)
-    _put(book, order, recorded, replace=msgspec.structs.replace(order.replace, status=refused), reason=event.reason)
+    status = next_request(RequestKind.REPLACE, order.replace.status, Signal.REFUSE)
+    refused = msgspec.structs.replace(order.replace, status=status)
+    if order.is_active and order.filled_quantity >= order.quantity:
+        # Only the larger total kept the order open: the old one, which goes on, was filled meanwhile.
+        _move(book, order, Word.FILLED_WHOLE, recorded, replace=refused)
+    else:
+        _put(book, order, recorded, replace=refused, reason=event.reason)
 
 
 def _cancel_requested(book: Book, event: ev.CancelRequested, recorded: ev.Recorded) -> None:
@@ -531,7 +612,9 @@ def _order_filled(book: Book, event: ev.OrderFilled, recorded: ev.Recorded) -> N
 def _fee_attached(book: Book, event: ev.FeeAttached, recorded: ev.Recorded) -> None:
     key = (event.broker_account_id, event.exec_id)
     old = book.executions[key]
-    book.executions[key] = msgspec.structs.replace(old, fee=event.fee)
+    book.executions[key] = msgspec.structs.replace(old, fee=event.fee, fee_known=True)
+    if old.busted:
+        return  # what never happened costs nothing
     change = subtract(event.fee, old.fee)
     for name in (NET_BOOK, old.book):
         position = book.positions[old.account_id, name, old.instrument_id]
@@ -551,11 +634,10 @@ def _restated(
     book.restate_fill(key, new, recorded.seq)
     order = book.orders.get(event.order_id) if event.order_id is not None else None
     if order is not None:
-        quantity = ZERO if new.busted else new.quantity
-        value = ZERO if new.busted else notional(new.quantity, new.price)
+        was, now = _executed(old), _executed(new)
         updates = {
-            "filled_quantity": add(subtract(order.filled_quantity, old.quantity), quantity),
-            "filled_value": add(subtract(order.filled_value, notional(old.quantity, old.price)), value),
+            "filled_quantity": add(subtract(order.filled_quantity, was[0]), now[0]),
+            "filled_value": add(subtract(order.filled_value, was[1]), now[1]),
         }
         if event.word is None:
             _put(book, order, recorded, **updates)
@@ -565,7 +647,13 @@ def _restated(
 
 def _execution_corrected(book: Book, event: ev.ExecutionCorrected, recorded: ev.Recorded) -> None:
     old = book.executions[event.broker_account_id, event.exec_id]
-    new = msgspec.structs.replace(old, quantity=event.quantity, price=event.price, fee=event.fee)
+    new = msgspec.structs.replace(
+        old,
+        quantity=event.quantity,
+        price=event.price,
+        fee=event.fee,
+        fee_known=old.fee_known or event.fee != old.fee,
+    )
     _restated(book, event, event.correction_id, new, recorded)
 
 

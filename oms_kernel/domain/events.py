@@ -186,7 +186,10 @@ class ReplaceDenied(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrderReplaced(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
-    """The new terms are in force. `word` is FILLED_WHOLE when the new total is already filled."""
+    """The new terms are in force. `word` is FILLED_WHOLE when the new total is already filled.
+
+    settles: whether this is the outcome of the order's own replace, or the broker changed the order by itself.
+    """
 
     kind = "order_replaced"
     quantity: Decimal
@@ -195,6 +198,7 @@ class OrderReplaced(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     trail_amount: Decimal | None = None
     trail_percent: Decimal | None = None
     word: Word | None = None
+    settles: bool = True
     broker_order_id: BrokerOrderId | None = None
     broker_at: datetime | None = None
 
@@ -390,13 +394,16 @@ def encode_event(event: Event) -> bytes:
 def decode_event(kind: str, version: int, payload: bytes | str) -> Event:
     """The event of a log row, upcast to the present version. Raises UnknownEvent."""
     current = _CURRENT.get(kind)
-    if current is None or version > current:
+    if current is None or not 1 <= version <= current:
         raise UnknownEvent(f"event {kind} version {version} is unknown to this build; start a build that wrote it")
     if version == current:
         return _DECODERS[kind].decode(payload)
     fields = _UNTYPED.decode(payload)
     while version < current:
-        fields = UPCASTERS[kind, version](fields)
+        upcast = UPCASTERS.get((kind, version))
+        if upcast is None:
+            raise UnknownEvent(f"event {kind} version {version} has no way to version {version + 1} in this build")
+        fields = upcast(fields)
         version += 1
     cls = next(cls for cls in EVENT_CLASSES if cls.kind == kind)
     return msgspec.convert(fields, cls)

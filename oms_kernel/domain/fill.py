@@ -28,6 +28,8 @@ class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
     trading_date: str
     risk_date: str
     fee: Decimal = ZERO
+    fee_known: bool = True
+    """False until the broker has told the fee; `fee` is 0 until then."""
     liquidity: str = ""
     """MAKER, TAKER or empty when the broker does not say."""
     busted: bool = False
