@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from oms_kernel.contracts.broker import AnyReport, BrokerAccount, ConnectorStorage
 from oms_kernel.domain.ids import ConnectionId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
 from oms_kernel.testkit.builders import a_uuid
-
-PATIENCE_SECONDS = 10.0
 
 
 class MemoryStorage:
@@ -31,8 +30,10 @@ class MemoryStorage:
 class RecordingHost:
     """Fulfils BrokerHost. report_delay: how long each report takes to be booked, in seconds.
 
-    `overlapped` tells whether a report came before the one before it had been booked, which the contract forbids.
+    `patience` is how long a test waits for what it expects, in seconds. `overlapped` tells whether a report came before the one before it had been booked, which the contract forbids.
     """
+
+    patience: ClassVar[float] = 10.0
 
     def __init__(
         self,
@@ -84,13 +85,13 @@ class RecordingHost:
         """Count, and let everything through."""
         self.paced += 1
 
-    async def wait_until(self, holds: Callable[[], object], what: str, patience: float = PATIENCE_SECONDS) -> None:
+    async def wait_until(self, holds: Callable[[], object], what: str) -> None:
         """Return as soon as something holds. Raises AssertionError that names it and shows what was heard."""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self.patience):
                 while not holds():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
             heard = "\n  ".join(repr(report) for report in self.reports) or "nothing"
-            raise AssertionError(f"within {patience} s there was no {what}; reports heard:\n  {heard}") from None
+            raise AssertionError(f"within {self.patience} s there was no {what}; reports heard:\n  {heard}") from None
