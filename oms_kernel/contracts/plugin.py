@@ -4,7 +4,8 @@ import operator
 from collections.abc import Callable
 from decimal import Decimal
 from enum import Enum
-from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Protocol, Union, get_args, get_origin, runtime_checkable
 
 import msgspec
 
@@ -132,38 +133,46 @@ def _meta(annotation: object) -> msgspec.Meta | None:
     for meta in getattr(annotation, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta):
             return meta
+    if get_origin(annotation) not in (Union, UnionType):
+        return None
     found = (_meta(member) for member in get_args(annotation))
     return next((meta for meta in found if meta is not None), None)
 
 
-def _bounds_of(annotation: object) -> dict[str, Any]:
-    meta = _meta(annotation)
-    return dict(meta.extra or {}) if meta is not None else {}
+def _item(annotation: object) -> object:
+    """The type of a container's items, of a dict's values."""
+    if get_origin(annotation) is Annotated:
+        return _item(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return next((item for item in map(_item, get_args(annotation)) if item is not None), None)
+    items = [item for item in get_args(annotation) if item is not Ellipsis]
+    return items[-1] if items else None
 
 
-def _check_numbers(given: Any, parsed: Any, path: str, bounds: dict[str, Any] | None) -> None:
+def _check_numbers(given: Any, parsed: Any, path: str, annotation: object) -> None:
     """Nothing, when every Decimal came from plain text or an int and every number keeps its bounds."""
     if isinstance(parsed, msgspec.Struct):
         for field in msgspec.structs.fields(parsed):
             if field.encode_name in given:
                 inner, value = f"{path}.{field.name}".lstrip("."), getattr(parsed, field.name)
-                _check_numbers(given[field.encode_name], value, inner, _bounds_of(field.type))
+                _check_numbers(given[field.encode_name], value, inner, field.type)
     elif isinstance(parsed, (list, tuple)):
         for place, (one, value) in enumerate(zip(given, parsed, strict=True)):
-            _check_numbers(one, value, f"{path}[{place}]", bounds)
+            _check_numbers(one, value, f"{path}[{place}]", _item(annotation))
     elif isinstance(parsed, dict):
         for key, value in parsed.items():
-            _check_numbers(given.get(key), value, f"{path}[{key}]", bounds)
+            _check_numbers(given.get(key), value, f"{path}[{key}]", _item(annotation))
     elif isinstance(parsed, (Decimal, int)) and not isinstance(parsed, (bool, Enum)):
         if isinstance(parsed, Decimal):
             try:
                 parse_decimal(given)
             except InvalidNumber as error:
                 raise InvalidNumber(error.detail, field=path) from None
+        meta = _meta(annotation)
+        extra = (meta.extra if meta is not None else None) or {}
         for name, (words, holds) in _BOUNDS.items():
-            bound = (bounds or {}).get(name)
-            if bound is not None and not holds(parsed, bound):
-                raise InvalidRequest(f"must be {words} {bound}", field=path)
+            if extra.get(name) is not None and not holds(parsed, extra[name]):
+                raise InvalidRequest(f"must be {words} {extra[name]}", field=path)
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -91,7 +91,7 @@ class RiskRule(Protocol):
         """Keep the parameters."""
 
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
-        """PASS, DENY or HOLD with observed, limit and unit. `state` is what `fold` made, None for rules without memory."""
+        """PASS, DENY or HOLD with observed, limit and unit. state: what `fold` made; None for rules without memory."""
 
 
 class StatefulRule(RiskRule, Protocol):

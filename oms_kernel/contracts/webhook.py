@@ -57,9 +57,10 @@ class SinkHost(Protocol):
 class WebhookSink(Protocol):
     """A way to tell the outside what happened. One instance for each endpoint and worker; called from worker threads.
 
-    deliver makes one attempt within `timeout_s` and returns Delivered or raises DeliveryFailed.
-    On failure the host tries again: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h with jitter, then the message is
-    a dead letter. Any other exception counts as DeliveryFailed with retry. Order is kept within one ledger and endpoint.
+    deliver makes one attempt within 15 s in all and returns Delivered or raises DeliveryFailed.
+    On failure the host tries again: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h with jitter, then the
+    message is a dead letter. Any other exception counts as DeliveryFailed with retry. Order is kept within one ledger
+    and endpoint.
     """
 
     name: ClassVar[str]

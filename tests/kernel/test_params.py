@@ -24,7 +24,8 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_s: Annotated[int, described("How long", "s", ge=1, le=60)] = 5
     least: Annotated[Decimal, described("The other limit", "USD", ge=0)] | None = None
     steps: tuple[Step, ...] = ()
-    by_name: dict[str, Annotated[Decimal, described("Each", "USD")]] = {}
+    by_name: Annotated[dict[str, Annotated[Decimal, described("Each", "USD", gt=0)]], described("All")] = {}
+    sizes: tuple[Annotated[int, described("Each", "shares", le=5)], ...] | None = None
     token: Secret | None = None
     loud: bool = False
 
@@ -69,6 +70,8 @@ def test_decimals_come_from_plain_text_and_ints(value: Any) -> None:
         ({"most": "1", "least": "-1"}, "least"),
         ({"most": "1", "steps": [{"size": "1"}, {"size": 0}]}, "steps[1].size"),
         ({"most": "1", "by_name": {"a": 1.5}}, "by_name[a]"),
+        ({"most": "1", "by_name": {"a": "0"}}, "by_name[a]"),
+        ({"most": "1", "sizes": [5, 6]}, "sizes[1]"),
         ({"most": "1", "more": 1}, "parameters"),
         ({}, "parameters"),
         ([], "parameters"),
