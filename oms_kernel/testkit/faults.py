@@ -37,7 +37,7 @@ class FaultKind(StrEnum):
     FILL_BEFORE_ACK = "fill_before_ack"
     """submit: the first fill is told before the acknowledgement."""
     REORDERED_REPORTS = "reordered_reports"
-    """submit: the reports that follow at once are told in reverse."""
+    """submit: all reports of the order are told in reverse, once it has ended."""
     FILL_AFTER_CANCEL = "fill_after_cancel"
     """cancel: Canceled is told, and then an execution of `quantity_percent` of what was left, which had come first."""
     DUPLICATE_EXECUTION = "duplicate_execution"

@@ -30,7 +30,8 @@ class MemoryStorage:
 class RecordingHost:
     """Fulfils BrokerHost. report_delay: how long each report takes to be booked, in seconds.
 
-    `patience` is how long a test waits for what it expects, in seconds. `overlapped` tells whether a report came before the one before it had been booked, which the contract forbids.
+    `patience` is how long a test waits for what it expects, in seconds.
+    `overlapped` tells whether a report came before the one before it had been booked, which the contract forbids.
     """
 
     patience: ClassVar[float] = 10.0
