@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import os
+import socket
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -20,12 +23,11 @@ from oms_app.flow.intake import Intake
 from oms_app.flow.lane import Lanes
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.routing import Directory
+from oms_app.flow.rulebook import make_rules
 from oms_app.lifeline import Pulse
 from oms_app.store.sql_store import SqlStore
-from oms_app.store.unit_of_work import LedgerConfig
 from oms_kernel.contracts.broker import BrokerCapabilities
-from oms_kernel.domain.decision import Gate
-from oms_kernel.guard import GuardedRule, guard_rule
+from oms_kernel.domain.instrument import Instrument
 from oms_kernel.host import PluginHost
 from oms_kernel.registry import Registries
 from oms_kernel.watchdog import Watchdog, plugins_in_report
@@ -91,7 +93,7 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         store.check_serving()
     desk = Desk(
         store,
-        make_rules=partial(make_rules, host, registries),
+        make_rules=partial(make_rules, registries, host.guard),
         capabilities=partial(capabilities, registries),
         new_id=new_id,
         quote_max_age=timedelta(seconds=settings.quote_max_age_s),
@@ -118,27 +120,6 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         _quarantine_hung(services, report)
         host.watchdog.start()
     return services
-
-
-def make_rules(host: PluginHost, registries: Registries, config: LedgerConfig) -> Sequence[GuardedRule]:
-    """The guarded rules of a ledger: compliance before risk, each in the order of its registry, one for each limit."""
-    found: list[GuardedRule] = []
-    for gate, registry in ((Gate.COMPLIANCE, registries.compliance_checks), (Gate.RISK, registries.risk_rules)):
-        for name, registered in registry.items():
-            guard = host.guard(registered.plugin)
-            found += [
-                guard_rule(
-                    registered,
-                    limit.params,
-                    key=f"{limit.limit_id}/{limit.version}",
-                    gate=gate,
-                    account_id=limit.account_id,
-                    guard=guard,
-                )
-                for limit in config.limits
-                if limit.rule == name
-            ]
-    return found
 
 
 def capabilities(registries: Registries, broker: str) -> BrokerCapabilities | None:
@@ -183,6 +164,114 @@ def serve_stream(settings: Settings, pulse: Pulse) -> None:
         )
     finally:
         services.close()
+
+
+def serve_sessions(settings: Settings, pulse: Pulse) -> None:
+    """Run the broker sessions until SIGTERM."""
+    from oms_app.sessions.process import Sessions
+    from oms_app.sessions.runner import Timing
+    from oms_app.store.sql_session_store import SqlSessionStore
+
+    services = build_services(settings, process="session")
+    brokers = services.registries.brokers
+
+    async def serve() -> None:
+        sessions = Sessions(
+            services.desk,
+            SqlSessionStore(services.store, holder=_holder("session"), lease_s=settings.lease_s),
+            lambda name: brokers[name].contributed if name in brokers else None,
+            lease_s=settings.lease_s,
+            timing=Timing(
+                idle_poll_s=settings.poll_ms / 1000,
+                maximum_pause_s=settings.maximum_pause_s,
+                ack_timeout_factor=settings.ack_timeout_factor,
+            ),
+            beat=pulse.beat,
+        )
+        await sessions.serve()
+
+    try:
+        asyncio.run(serve())
+    finally:
+        services.close()
+
+
+def serve_strategies(settings: Settings, pulse: Pulse) -> None:
+    """Carry on the strategy runs that were started, until SIGTERM."""
+    from oms_app.strategies.run import Wiring
+    from oms_app.strategies.server import serve
+
+    services = build_services(settings, process="strategy")
+    wiring = Wiring(
+        store=services.store,
+        reader=services.reader,
+        intake=services.intake,
+        amendment=services.amendment,
+        instruments=partial(_instruments_by_symbol, services),
+        clock=clock,
+        poll_s=settings.poll_ms / 1000,
+    )
+    try:
+        serve(
+            wiring=wiring,
+            control=services.control,
+            registries=services.registries,
+            holder=_holder("strategy"),
+            lease_s=settings.lease_s,
+            beat=pulse.beat,
+        )
+    finally:
+        services.close()
+
+
+def serve_worker(settings: Settings, pulse: Pulse) -> None:
+    """Deliver webhooks and sweep late orders until SIGTERM."""
+    from oms_app.workers.delivery import Deliverer
+    from oms_app.workers.fan_out import FanOut
+    from oms_app.workers.server import serve
+    from oms_app.workers.sweeper import Sweeper
+
+    services = build_services(settings, process="worker")
+    deliverer = Deliverer(
+        services.store,
+        services.plugins,
+        services.registries,
+        services.control,
+        holder=_holder("worker"),
+        allow_private=settings.allow_private_webhooks,
+        open_credentials=_open_credentials,
+    )
+    try:
+        serve(
+            store=services.store,
+            fan_out=FanOut(services.store, services.reader, new_id),
+            deliverer=deliverer,
+            sweeper=Sweeper(services.store, services.reader, services.control),
+            redis_url=settings.redis_url,
+            poll_s=settings.poll_ms / 1000,
+            beat=pulse.beat,
+        )
+    finally:
+        services.close()
+
+
+def _holder(process: str) -> str:
+    """Names this process in leases and claims."""
+    return f"{process}@{socket.gethostname()}:{os.getpid()}"
+
+
+def _instruments_by_symbol(services: Services) -> dict[str, Instrument]:
+    """The active instruments; of several with one symbol, the first by venue."""
+    found: dict[str, Instrument] = {}
+    for one in sorted(services.store.instruments(), key=lambda one: (one.symbol, one.venue)):
+        if one.is_active:
+            found.setdefault(one.symbol, one)
+    return found
+
+
+def _open_credentials(tenant_id: str, webhook_id: str, sealed: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(sealed)
+    return found
 
 
 def _identity(settings: Settings, store: SqlStore) -> Identity:

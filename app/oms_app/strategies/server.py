@@ -122,7 +122,7 @@ class RunKeeper:
                     account_id=self.run.account_id,
                     severity=ev.Severity.CRITICAL,
                     source="strategies",
-                    text=f"strategy {self.run.strategy_id} failed {self.failures} times in a row; it is not started again",
+                    text=f"strategy {self.run.strategy_id} failed {self.failures} times in a row and stays stopped",
                     what_to_do="Read the run's error, correct the strategy or its parameters, and start it again.",
                 ),
             )
