@@ -23,6 +23,7 @@ from oms_app.store.tables import (
     TRADING_ACCOUNTS,
 )
 from oms_app.store.unit_of_work import (
+    AccountDirectory,
     AnswerKey,
     ConnectionState,
     InstrumentCatalogue,
@@ -133,6 +134,23 @@ def _load_routes(connection: Connection, tenant_id: TenantId) -> dict[AccountId,
         )
         for row in rows
     }
+
+
+def load_account_directory(connection: Connection, tenant_id: TenantId) -> AccountDirectory:
+    """Which ledger holds each open account of a tenant, and which broker accounts lead to them."""
+    rows = connection.execute(
+        select(TRADING_ACCOUNTS.c.account_id, TRADING_ACCOUNTS.c.ledger_id).where(
+            TRADING_ACCOUNTS.c.tenant_id == tenant_id, TRADING_ACCOUNTS.c.closed_at.is_(None)
+        )
+    )
+    ledgers = {AccountId(row.account_id): LedgerId(row.ledger_id) for row in rows}
+    routes = _load_routes(connection, tenant_id)
+    return AccountDirectory(
+        ledgers=ledgers,
+        by_broker_account={
+            route.broker_account_id: account_id for account_id, route in routes.items() if account_id in ledgers
+        },
+    )
 
 
 def load_catalogue(connection: Connection, now: datetime) -> InstrumentCatalogue:

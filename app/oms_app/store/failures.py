@@ -3,7 +3,8 @@
 import re
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oms_app.store.unit_of_work import CommitUnknown, Conflict, RowRefused, StoreUnavailable
 

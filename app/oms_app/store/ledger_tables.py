@@ -1,6 +1,17 @@
 """Tables of a ledger: the append-only log, what is unique for ever, and the projections that a fold can rebuild."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from oms_app.store.schema import above_zero, not_below_zero, one_of, refers_to, tenant_table
 from oms_app.store.types import Day, ExactDecimal, Id, Octets, UtcDateTime
@@ -20,8 +31,14 @@ EVENT_LOG = tenant_table(
     Column("payload", Text, nullable=False),
     CheckConstraint("seq > 0", name="seq_above_zero"),
     UniqueConstraint("tenant_id", "event_id"),
-    Index("ix_event_log_order", "tenant_id", "order_id", "seq",
-          postgresql_where=text("order_id IS NOT NULL"), sqlite_where=text("order_id IS NOT NULL")),
+    Index(
+        "ix_event_log_order",
+        "tenant_id",
+        "order_id",
+        "seq",
+        postgresql_where=text("order_id IS NOT NULL"),
+        sqlite_where=text("order_id IS NOT NULL"),
+    ),
     key=["ledger_id", "seq"],
     audited=False,
 )
@@ -89,10 +106,21 @@ ORDERS = tenant_table(
     Index(None, "tenant_id", "account_id", "order_id"),
     Index(None, "tenant_id", "instrument_id", "order_id"),
     Index(None, "tenant_id", "accepted_at"),
-    Index("ix_orders_strategy", "tenant_id", "strategy_id", "order_id",
-          postgresql_where=text("strategy_id IS NOT NULL"), sqlite_where=text("strategy_id IS NOT NULL")),
-    Index("ix_orders_client_order_id", "tenant_id", "client_order_id",
-          postgresql_where=text("client_order_id IS NOT NULL"), sqlite_where=text("client_order_id IS NOT NULL")),
+    Index(
+        "ix_orders_strategy",
+        "tenant_id",
+        "strategy_id",
+        "order_id",
+        postgresql_where=text("strategy_id IS NOT NULL"),
+        sqlite_where=text("strategy_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_orders_client_order_id",
+        "tenant_id",
+        "client_order_id",
+        postgresql_where=text("client_order_id IS NOT NULL"),
+        sqlite_where=text("client_order_id IS NOT NULL"),
+    ),
     key=["order_id"],
     audited=False,
 )

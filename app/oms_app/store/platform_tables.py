@@ -1,6 +1,17 @@
 """Tables of the platform: people, key hashes, leases, ledger heads, due work, instruments, quotes, cursors."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    text,
+)
 
 from oms_app.store.schema import above_zero, not_below_zero, one_of, platform_table, stamped
 from oms_app.store.types import Day, ExactDecimal, Id, Json, Octets, UtcDateTime
@@ -93,8 +104,13 @@ DUE_WORK = platform_table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("done_at", UtcDateTime()),
     *stamped(),
-    Index("ix_due_work_open", "kind", "due_at", postgresql_where=text("done_at IS NULL"),
-          sqlite_where=text("done_at IS NULL")),
+    Index(
+        "ix_due_work_open",
+        "kind",
+        "due_at",
+        postgresql_where=text("done_at IS NULL"),
+        sqlite_where=text("done_at IS NULL"),
+    ),
     key=["work_id"],
 )
 """Ids of work that falls due; what the work is stands in a table of the tenant under the same id."""

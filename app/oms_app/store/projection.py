@@ -84,12 +84,8 @@ LOG = _projection(
     "ledger_id seq",
     "seq:i event_id:u kind version:i account_id:u order_id:u recorded_at:t payload:json",
 )
-CLIENT_IDS = _projection(
-    "client_order_ids", "account_id client_order_id", "account_id:u client_order_id order_id:u"
-)
-EXECUTION_IDS = _projection(
-    "execution_ids", "broker_account_id exec_id", "broker_account_id:u exec_id kind restates"
-)
+CLIENT_IDS = _projection("client_order_ids", "account_id client_order_id", "account_id:u client_order_id order_id:u")
+EXECUTION_IDS = _projection("execution_ids", "broker_account_id exec_id", "broker_account_id:u exec_id kind restates")
 ORDERS = _projection(
     "orders",
     "order_id",
@@ -144,9 +140,7 @@ ANSWERS = _projection(
 RENEWED_ANSWERS = ANSWERS._replace(
     changing=("fingerprint", "status_code", "order_versions", "extra", "created_at"), only_update=True
 )
-TEXTS = _projection(
-    "order_texts", "order_id kind", "order_id:u kind text salt:o created_at:t", of_ledger=False
-)
+TEXTS = _projection("order_texts", "order_id kind", "order_id:u kind text salt:o created_at:t", of_ledger=False)
 UNBOOKED = _projection(
     "unbooked_reports",
     "report_id",
@@ -331,10 +325,7 @@ def execution_row(fill: Fill, recorded: ev.Recorded, updated_at: datetime) -> Ro
 
 
 def _executions(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
-    return [
-        execution_row(book.executions.changes[key], recorded, now)
-        for key, recorded in _new_fills(events).items()
-    ]
+    return [execution_row(book.executions.changes[key], recorded, now) for key, recorded in _new_fills(events).items()]
 
 
 def _execution_changes(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:

@@ -86,6 +86,4 @@ def not_below_zero(column: str) -> CheckConstraint:
 
 def tables_of(table_class: TableClass) -> tuple[Table, ...]:
     """All declared tables of one class, by name."""
-    return tuple(
-        table for name, table in sorted(METADATA.tables.items()) if _CLASSES[name] is table_class
-    )
+    return tuple(table for name, table in sorted(METADATA.tables.items()) if _CLASSES[name] is table_class)

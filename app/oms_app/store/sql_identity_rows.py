@@ -63,9 +63,7 @@ class SqlIdentityRows:
         """Replace the hash."""
         with self._store.platform_unit() as unit:
             unit.connection.execute(
-                update(USERS)
-                .where(USERS.c.user_id == user_id)
-                .values(password_hash=password_hash, updated_at=unit.now)
+                update(USERS).where(USERS.c.user_id == user_id).values(password_hash=password_hash, updated_at=unit.now)
             )
 
     def memberships(self, user_id: str, tenant_id: TenantId | None) -> Sequence[Membership]:
@@ -191,9 +189,7 @@ class SqlIdentityRows:
 
     def key_by_prefix(self, prefix: str) -> ApiKeyRow | None:
         """The key whose shown part this is, while its owner is active; its hash is still to be compared."""
-        wanted = select(API_KEY_HASHES.c.key_id, API_KEY_HASHES.c.tenant_id).where(
-            API_KEY_HASHES.c.prefix == prefix
-        )
+        wanted = select(API_KEY_HASHES.c.key_id, API_KEY_HASHES.c.tenant_id).where(API_KEY_HASHES.c.prefix == prefix)
         with self._store.read_unit(None) as unit:
             found = unit.connection.execute(wanted).one_or_none()
         if found is None:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from oms_app.store import config_rows
+from oms_app.store import config_rows, connector_storage, cursors, leases, log_rows
+from oms_app.store.config_rows import connection_resource
 from oms_app.store.projection import ANSWERS, RENEWED_ANSWERS, TEXTS, UNBOOKED, Projection, Rows, rows_of
 from oms_app.store.types import to_json
 from oms_app.store.unit_of_work import (
@@ -109,6 +110,19 @@ class SqlLedgerUnit(ABC):
         self._flush()
         return self._count_events(event_ids) == len(set(event_ids))
 
+    def events_at(self, seqs: Sequence[int]) -> Sequence[Recorded]:
+        """The events with these seqs, in order."""
+        self._flush()
+        return log_rows.events_at(self.connection, self.tenant_id, self.ledger_id, seqs)
+
+    def lease_token(self, connection_id: ConnectionId) -> int | None:
+        """The token of the connection's present lease, read now, after the ledger lock; None: nobody holds it."""
+        return leases.present_token(self.connection, connection_resource(connection_id), self.now)
+
+    def storage_get(self, connection_id: ConnectionId, key: str) -> str | None:
+        """A value of the connector's durable store."""
+        return connector_storage.get_value(self.connection, self.tenant_id, connection_id, key)
+
     # Writing ----------------------------------------------------------------------------------------------
 
     def append(self, events: Sequence[Recorded], book: Book) -> None:
@@ -117,7 +131,9 @@ class SqlLedgerUnit(ABC):
             return
         expected = range(self.head + 1, self.head + 1 + len(events))
         if any(recorded.seq != seq for recorded, seq in zip(events, expected, strict=True)):
-            raise ValueError(f"events {events[0].seq} to {events[-1].seq} do not follow event {self.head} without a gap")
+            raise ValueError(
+                f"events {events[0].seq} to {events[-1].seq} do not follow event {self.head} without a gap"
+            )
         for projection, rows in rows_of(events, book):
             self._write(projection, rows)
         last = events[-1]
@@ -146,6 +162,14 @@ class SqlLedgerUnit(ABC):
         """Keep a report that could not be booked, raw."""
         raw = msgspec.json.encode(report)
         self._write(UNBOOKED, [(report_id, connection_id, raw, error, "OPEN", self.now, self.now)])
+
+    def advance_cursor(self, consumer: str, expected_seq: int, seq: int) -> bool:
+        """Move a consumer's cursor in this transaction; False when it no longer stands at `expected_seq`."""
+        return cursors.advance_on(self.connection, self.now, consumer, self.ledger_id, expected_seq, seq)
+
+    def storage_put(self, connection_id: ConnectionId, key: str, value: str) -> None:
+        """Remember a value of the connector's durable store, with this transaction."""
+        connector_storage.put_value(self.connection, self.now, self.tenant_id, connection_id, key, value)
 
 
 def recorded_from_row(row: Sequence[Any], recorded_at: datetime) -> Recorded:

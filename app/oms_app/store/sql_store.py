@@ -1,13 +1,13 @@
 """One database for one process: ledger units on the fast path, and scoped units for everything else; thread-safe."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 
-from oms_app.store import scoping
+from oms_app.store import config_rows, log_rows, scoping, tenants
 from oms_app.store.engines import (
     BUSY_TIMEOUT_S,
     SERVING_ROLE,
@@ -22,8 +22,11 @@ from oms_app.store.failures import translated
 from oms_app.store.rows_unit import SqlRowsUnit
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.sqlite_ledger_unit import SqliteLedgerUnit
-from oms_app.store.unit_of_work import LedgerUnit, RowsUnit
-from oms_kernel.domain.ids import LedgerId, TenantId
+from oms_app.store.tables import ORDERS
+from oms_app.store.unit_of_work import AccountDirectory, LedgerUnit, RowsUnit
+from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.ids import LedgerId, OrderId, TenantId
+from oms_kernel.domain.market import Quote
 
 
 class SqlStore:
@@ -96,6 +99,41 @@ class SqlStore:
         """A unit that only reads, on a connection of its own; on SQLite one snapshot that waits for no writer."""
         with self._rows_unit(self.readers, tenant_id, read_only=True) as unit:
             yield unit
+
+    # Reads without a ledger's lock ------------------------------------------------------------------------
+
+    def account_directory(self, tenant_id: TenantId) -> AccountDirectory:
+        """The tenant's open trading accounts with their ledgers, and which broker account routes to which."""
+        with self.read_unit(tenant_id) as unit:
+            return config_rows.load_account_directory(unit.connection, tenant_id)
+
+    def ledger_of_order(self, tenant_id: TenantId, order_id: OrderId) -> LedgerId | None:
+        """The ledger that holds an order, or None when the tenant has no such order."""
+        with self.read_unit(tenant_id) as unit:
+            found: LedgerId | None = unit.connection.scalar(
+                select(ORDERS.c.ledger_id).where(ORDERS.c.tenant_id == tenant_id, ORDERS.c.order_id == order_id)
+            )
+            return found
+
+    def heads(self, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
+        """The last seq of each ledger."""
+        with self.read_unit(None) as unit:
+            return log_rows.heads(unit.connection, ledger_ids)
+
+    def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
+        """All ledgers of the platform."""
+        with self.read_unit(None) as unit:
+            return [(ledger.tenant_id, ledger.ledger_id) for ledger in tenants.list_ledgers(unit)]
+
+    def events(self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500) -> Sequence[Recorded]:
+        """Committed events after a seq, in order, at most `limit`."""
+        with self.read_unit(tenant_id) as unit:
+            return log_rows.events_after(unit.connection, tenant_id, ledger_id, after_seq, limit)
+
+    def quotes(self, received_after: datetime | None) -> Sequence[Quote]:
+        """The last quotes, all or those received since."""
+        with self.read_unit(None) as unit:
+            return config_rows.load_quotes(unit.connection, received_after)
 
     def _new_unit(self, connection: Connection, tenant_id: TenantId, ledger_id: LedgerId) -> SqlLedgerUnit:
         if self.dialect == "postgresql":

@@ -40,9 +40,7 @@ def get_tenant(unit: RowsUnit) -> TenantRow | None:
     row = one(unit, select(TENANTS).where(TENANTS.c.tenant_id == scope_of(unit)))
     if row is None:
         return None
-    return TenantRow(
-        tenant_id=TenantId(row.tenant_id), name=row.name, is_active=row.is_active, settings=row.settings
-    )
+    return TenantRow(tenant_id=TenantId(row.tenant_id), name=row.name, is_active=row.is_active, settings=row.settings)
 
 
 def set_tenant_settings(unit: RowsUnit, settings: dict[str, Any]) -> None:
@@ -55,9 +53,7 @@ def set_tenant_settings(unit: RowsUnit, settings: dict[str, Any]) -> None:
 def create_ledger(unit: RowsUnit, ledger_id: LedgerId) -> None:
     """Store an empty ledger of the unit's tenant."""
     unit.connection.execute(
-        insert(LEDGERS).values(
-            ledger_id=ledger_id, tenant_id=scope_of(unit), seq=0, config_version=1, **stamps(unit)
-        )
+        insert(LEDGERS).values(ledger_id=ledger_id, tenant_id=scope_of(unit), seq=0, config_version=1, **stamps(unit))
     )
 
 

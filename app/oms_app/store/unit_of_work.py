@@ -253,9 +253,7 @@ class Store(Protocol):
     def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
         """All ledgers of the platform."""
 
-    def events(
-        self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500
-    ) -> Sequence[Recorded]:
+    def events(self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500) -> Sequence[Recorded]:
         """Committed events after a seq, in order, without taking the ledger's lock."""
 
     def ledger_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> AbstractContextManager[LedgerUnit]:

@@ -1,0 +1,67 @@
+"""The log read without its lock: events after a seq, events of an order, heads of ledgers."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from oms_app.store.tables import EVENT_LOG, LEDGERS
+from oms_kernel.domain.events import Recorded, decode_event
+from oms_kernel.domain.ids import EventId, LedgerId, OrderId, TenantId
+
+_COLUMNS = (
+    EVENT_LOG.c.seq,
+    EVENT_LOG.c.event_id,
+    EVENT_LOG.c.kind,
+    EVENT_LOG.c.version,
+    EVENT_LOG.c.recorded_at,
+    EVENT_LOG.c.payload,
+)
+
+
+def events_after(
+    connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int | None = None
+) -> list[Recorded]:
+    """Events after a seq, in order, at most `limit`."""
+    query = (
+        select(*_COLUMNS)
+        .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.ledger_id == ledger_id, EVENT_LOG.c.seq > after_seq)
+        .order_by(EVENT_LOG.c.seq)
+    )
+    return [_recorded(row) for row in connection.execute(query.limit(limit) if limit is not None else query)]
+
+
+def events_at(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, seqs: Sequence[int]) -> list[Recorded]:
+    """The events with these seqs, in order; a seq that the log does not have is left out."""
+    query = (
+        select(*_COLUMNS)
+        .where(
+            EVENT_LOG.c.tenant_id == tenant_id,
+            EVENT_LOG.c.ledger_id == ledger_id,
+            EVENT_LOG.c.seq.in_(sorted(set(seqs))),
+        )
+        .order_by(EVENT_LOG.c.seq)
+    )
+    return [_recorded(row) for row in connection.execute(query)]
+
+
+def events_of_order(connection: Connection, tenant_id: TenantId, order_id: OrderId) -> list[Recorded]:
+    """An order's events in the order in which they were recorded."""
+    query = (
+        select(*_COLUMNS)
+        .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.order_id == order_id)
+        .order_by(EVENT_LOG.c.seq)
+    )
+    return [_recorded(row) for row in connection.execute(query)]
+
+
+def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
+    """The last seq of each known ledger of these."""
+    rows = connection.execute(select(LEDGERS.c.ledger_id, LEDGERS.c.seq).where(LEDGERS.c.ledger_id.in_(ledger_ids)))
+    return {LedgerId(row.ledger_id): row.seq for row in rows}
+
+
+def _recorded(row: object) -> Recorded:
+    seq, event_id, kind, version, recorded_at, payload = row  # type: ignore[misc]
+    return Recorded(
+        seq=seq, event_id=EventId(event_id), recorded_at=recorded_at, event=decode_event(kind, version, payload)
+    )
