@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import PER_SECOND, record
+from benchmarks.record import record
 from oms_kernel.domain.ids import BrokerOrderId, WireId
 from oms_kernel.domain.market import Quote
 from oms_kernel.domain.order import OrderType, Side, TimeInForce
@@ -49,7 +49,7 @@ def run(rounds: int = 3, seed: int = 7) -> list[dict[str, Any]]:
                 began = time.perf_counter()
                 events = measure[name](path)
                 rates[name].append(events / (time.perf_counter() - began))
-    return [record("sim_match", PER_SECOND, rates["matching"], rates["floor"], seed=seed)]
+    return [record("sim_match", "events/s", rates["matching"], rates["floor"], seed=seed)]
 
 
 def match(path: Path) -> int:

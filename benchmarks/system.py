@@ -1,0 +1,188 @@
+"""A database URL in, the running system on it out: migrated, seeded, its limits so wide that nothing is denied."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select
+
+from benchmarks.kernel_place import LIMITS
+from oms_app.bootstrap import Services, build_services
+from oms_app.cli.demo import (
+    TENANT_ID,
+    DemoFacts,
+    demo_instruments,
+    derived_id,
+    seed,
+    sim_broker_config,
+    starting_prices,
+)
+from oms_app.config import Settings, load_settings
+from oms_app.store import migrate
+from oms_app.store import tables as t
+from oms_app.store.rows import put
+from oms_app.store.tenants import config_changed
+from oms_kernel.contracts.plugin import parse_params
+
+READY_S = 60
+OPEN_STATES = ("NEW", "ROUTED", "PENDING_REPLACE", "PENDING_CANCEL", "IN_DOUBT")
+"""States in which the system still owes something; a resting order is settled."""
+
+
+class System:
+    """The processes of one home. What is measured goes through its URL only."""
+
+    def __init__(self, home: Path, database_url: str, *, port: int, workers: int, threads: int) -> None:
+        self.home = home
+        self.url = f"http://127.0.0.1:{port}"
+        self._env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("OMS_")},
+            "OMS_HOME": str(home),
+            "OMS_DATABASE_URL": database_url,
+            "OMS_SECRET_KEY": secrets.token_urlsafe(48),
+            "OMS_PORT": str(port),
+            "OMS_API_WORKERS": str(workers),
+            "OMS_API_THREADS": str(threads),
+            "OMS_RATE_LIMIT_PER_S": "1e9",
+            "OMS_RATE_LIMIT_BURST": "1000000000",
+            "OMS_QUOTE_MAX_AGE_S": "86400",
+            "OMS_LEASE_S": "60",
+            "OMS_LOG_LEVEL": "warning",
+        }
+        self.settings: Settings = load_settings(self._env)
+        self.facts: DemoFacts
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def prepare(self) -> None:
+        """Migrate and seed; widen the limits; write one quote of each instrument."""
+        migrate.upgrade(self.settings.migrate_database_url)
+        with self._services() as services:
+            self.facts = seed(services, None)
+            _widen(services)
+            _write_quotes(services)
+        (self.home / "sim_broker.json").write_text(json.dumps(self._broker_config()))
+
+    def start(self, *names: str) -> None:
+        """Start processes by their names and wait until the API answers."""
+        for name in names:
+            log = (self.home / f"{name}.log").open("ab")
+            self._children[name] = subprocess.Popen(
+                self._command(name), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+            log.close()
+        deadline = time.monotonic() + READY_S
+        while not self._answers():
+            for name, child in self._children.items():
+                if child.poll() is not None:
+                    raise RuntimeError(f"{name} ended: {(self.home / f'{name}.log').read_text()[-2000:]}")
+            if time.monotonic() > deadline:
+                raise RuntimeError("the API did not answer")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End the processes in order, the broker last."""
+        for child in reversed(list(self._children.values())):
+            child.send_signal(signal.SIGCONT)
+            child.terminate()
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        self._children.clear()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """All processes but the API stand still, so that they take nothing from what is measured meanwhile."""
+        others = [child for name, child in self._children.items() if name != "api"]
+        for child in others:
+            child.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for child in others:
+                child.send_signal(signal.SIGCONT)
+
+    def count(self, *states: str, but: bool = False) -> int:
+        """How many orders are in one of these states (`but`: in none of them)."""
+        with self._services() as services, services.store.read_unit(TENANT_ID) as unit:
+            column = t.ORDERS.c.state
+            query = select(func.count()).select_from(t.ORDERS).where(t.ORDERS.c.tenant_id == TENANT_ID)
+            chosen = query.where(column.not_in(states) if but else column.in_(states))
+            counted: int = unit.connection.execute(chosen).scalar_one()
+            return counted
+
+    def order(self, **more: Any) -> dict[str, Any]:
+        """The JSON of an order of the demo account."""
+        return {"account_id": self.facts.account_id, "symbol": "SPY", "side": "BUY", "quantity": "1", **more}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a caller sends."""
+        return {"X-API-Key": self.facts.api_key, "Content-Type": "application/json"}
+
+    @contextmanager
+    def _services(self) -> Iterator[Services]:
+        services = build_services(self.settings)
+        try:
+            yield services
+        finally:
+            services.close()
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/health/live", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _command(self, name: str) -> Sequence[str]:
+        if name != "sim_broker":
+            return [sys.executable, "-m", "oms_app.cli.main", name, "--parent-pid", str(os.getpid())]
+        config = ["--config", str(self.home / "sim_broker.json"), "--exit-with-pid", str(os.getpid())]
+        return [sys.executable, "-m", "oms_sim_broker.server", "--home", str(self.home), *config]
+
+    def _broker_config(self) -> dict[str, Any]:
+        feed = {"kind": "synthetic", "seed": 7, "prices": starting_prices(), "size_lots": 1_000_000_000_000}
+        return sim_broker_config(feed)
+
+
+def _widen(services: Services) -> None:
+    """Set the limits. Raises RuntimeError when a rule is missing: less than all of them would be measured."""
+    with services.store.tenant_unit(TENANT_ID) as unit:
+        for rule, params in LIMITS.items():
+            registered = services.registries.risk_rules.get(rule)
+            if registered is None:
+                raise RuntimeError(f"the rule {rule} is not installed")
+            parse_params(registered.contributed, params)
+            key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {rule}")}
+            put(unit, t.LIMITS, key, rule=rule, params=params, version=2)
+        config_changed(unit)
+
+
+def _write_quotes(services: Services) -> None:
+    """One quote of each instrument: the rules need a price, also while no session brings any."""
+    prices = starting_prices()
+    with services.store.platform_unit() as unit:
+        for one in demo_instruments():
+            price, size = Decimal(prices[one.symbol]), Decimal(1000)
+            quote = {"bid": price, "bid_size": size, "ask": price, "ask_size": size, "last": price}
+            key = {"instrument_id": one.instrument_id}
+            put(unit, t.LAST_QUOTES, key, **quote, data_at=unit.now, received_at=unit.now)
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON text."""
+    return msgspec.json.encode(value).decode()
