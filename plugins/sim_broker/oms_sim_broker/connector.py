@@ -55,7 +55,7 @@ class SimBrokerParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None, Meta(description="The file sim_broker.endpoint.json in the broker's home; read at each connect")
     ] = None
     host: Annotated[str, Meta(description="Address, when there is no endpoint file")] = "127.0.0.1"
-    port: Annotated[int | None, Meta(description="Port, when there is no endpoint file", ge=1, le=65535)] = None
+    port: Annotated[int, Meta(description="Port, when there is no endpoint file", ge=1, le=65535)] | None = None
     token: Annotated[Secret | None, Meta(description="Token, when there is no endpoint file")] = None
     opening_cash: Annotated[
         Decimal | None,
