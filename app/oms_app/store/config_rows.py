@@ -1,11 +1,10 @@
-"""Rows of configuration in, the values that a ledger's batches need out: accounts, routes, limits, catalogue, quotes."""
+"""Rows of configuration in, what a ledger's batches need out: accounts, routes, limits, catalogue, quotes."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, time
-from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, String, cast, func, or_, select, tuple_
+from sqlalchemy import Connection, String, cast, func, or_, select, tuple_
 
 from oms_app.store.tables import (
     ACCOUNT_ROUTES,
@@ -22,6 +21,7 @@ from oms_app.store.tables import (
     PLATFORM_VERSIONS,
     TRADING_ACCOUNTS,
 )
+from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import (
     AccountDirectory,
     AnswerKey,
@@ -78,7 +78,7 @@ def load_ledger_config(connection: Connection, tenant_id: TenantId, ledger_id: L
     )
 
 
-def trading_account(row: Row[Any]) -> TradingAccount:
+def trading_account(row: AnyRow) -> TradingAccount:
     """The kernel's account of a row of trading_accounts."""
     return TradingAccount(
         account_id=AccountId(row.account_id),
@@ -90,7 +90,7 @@ def trading_account(row: Row[Any]) -> TradingAccount:
     )
 
 
-def limit_row(row: Row[Any]) -> LimitRow:
+def limit_row(row: AnyRow) -> LimitRow:
     """The value of a row of limits."""
     return LimitRow(
         limit_id=row.limit_id,
@@ -188,7 +188,7 @@ def load_catalogue(connection: Connection, now: datetime) -> InstrumentCatalogue
     )
 
 
-def instrument_from_row(row: Row[Any]) -> Instrument:
+def instrument_from_row(row: AnyRow) -> Instrument:
     """The kernel's instrument of a row of instruments."""
     return Instrument(
         instrument_id=InstrumentId(row.instrument_id),
@@ -217,19 +217,14 @@ def load_quotes(connection: Connection, received_after: datetime | None) -> list
     query = select(LAST_QUOTES)
     if received_after is not None:
         query = query.where(LAST_QUOTES.c.received_at > received_after)
-    return [
-        Quote(
-            instrument_id=InstrumentId(row.instrument_id),
-            bid=row.bid,
-            bid_size=row.bid_size,
-            ask=row.ask,
-            ask_size=row.ask_size,
-            data_at=row.data_at,
-            received_at=row.received_at,
-            last=row.last,
-        )
-        for row in connection.execute(query)
-    ]
+    found = (quote_from_row(row) for row in connection.execute(query))
+    return [quote for quote in found if quote is not None]
+
+
+def quote_from_row(row: AnyRow, prefix: str = "") -> Quote | None:
+    """The quote in the columns that begin with `prefix`; None when an outer join found none."""
+    values = {name: getattr(row, prefix + name) for name in Quote.__struct_fields__}
+    return Quote(**values) if values["instrument_id"] is not None else None
 
 
 def load_connection_states(connection: Connection, tenant_id: TenantId) -> dict[ConnectionId, ConnectionState]:

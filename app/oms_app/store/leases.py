@@ -5,13 +5,13 @@ with the row's inside the transaction that matters.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from oms_app.store.rows import add, put
 from oms_app.store.tables import LEASES
+from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.ids import TenantId
 
@@ -108,11 +108,11 @@ def present_token(connection: Connection, resource: str, now: datetime) -> int |
     return token
 
 
-def _row(unit: RowsUnit, resource: str) -> Row[Any] | None:
+def _row(unit: RowsUnit, resource: str) -> AnyRow | None:
     return unit.connection.execute(select(LEASES).where(LEASES.c.resource == resource)).one_or_none()
 
 
-def _lease(row: Row[Any]) -> LeaseRow:
+def _lease(row: AnyRow) -> LeaseRow:
     return LeaseRow(
         resource=row.resource,
         kind=row.kind,

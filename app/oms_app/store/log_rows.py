@@ -60,8 +60,10 @@ def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[Ledger
     return {LedgerId(row.ledger_id): row.seq for row in rows}
 
 
-def _recorded(row: object) -> Recorded:
-    seq, event_id, kind, version, recorded_at, payload = row  # type: ignore[misc]
+def _recorded(row: AnyRow) -> Recorded:
     return Recorded(
-        seq=seq, event_id=EventId(event_id), recorded_at=recorded_at, event=decode_event(kind, version, payload)
+        seq=row.seq,
+        event_id=EventId(row.event_id),
+        recorded_at=row.recorded_at,
+        event=decode_event(row.kind, row.version, row.payload),
     )

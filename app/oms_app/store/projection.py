@@ -1,4 +1,4 @@
-"""Recorded events and the book after them in, the rows of the log and of every projection out; the same for all databases.
+"""Recorded events and the book after them in, the rows of the log and of every projection out, for all databases.
 
 A row is a tuple in the order of its Projection's columns, without tenant and ledger; bytes are JSON text, a bytearray
 is binary.
@@ -76,7 +76,8 @@ def _projection(
 ACCOUNTS = _projection(
     "trading_accounts",
     "account_id",
-    "account_id:u name base_currency time_zone day_roll trading_state state_reason is_opened:b created_at:t updated_at:t",
+    "account_id:u name base_currency time_zone day_roll trading_state state_reason is_opened:b created_at:t"
+    " updated_at:t",
     "base_currency time_zone day_roll trading_state state_reason is_opened updated_at",
 )
 LOG = _projection(
@@ -129,7 +130,8 @@ QUARANTINES = _projection("plugin_quarantines", "ledger_id plugin", "plugin reas
 DENIALS = _projection(
     "rule_denials",
     "ledger_id seq position",
-    "seq:i position:i order_id:u account_id:u rule plugin gate code message observed:n limit_value:n unit recorded_at:t",
+    "seq:i position:i order_id:u account_id:u rule plugin gate code message observed:n limit_value:n unit"
+    " recorded_at:t",
 )
 ANSWERS = _projection(
     "idempotency_keys",

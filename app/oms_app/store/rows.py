@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, insert
+from sqlalchemy import Select, Table, insert
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.ids import TenantId
 
@@ -23,7 +24,7 @@ def stamps(unit: RowsUnit) -> dict[str, datetime]:
     return {"created_at": unit.now, "updated_at": unit.now}
 
 
-def one(unit: RowsUnit, query: Select[Any]) -> Row[Any] | None:
+def one(unit: RowsUnit, query: Select[Any]) -> AnyRow | None:
     """The query's row, or None."""
     return unit.connection.execute(query).one_or_none()
 

@@ -84,7 +84,7 @@ class SqlStore:
 
     @contextmanager
     def tenant_unit(self, tenant_id: TenantId) -> Iterator[RowsUnit]:
-        """A unit over one tenant's rows (and the platform's); commits when its block ends, rolls back when it raises."""
+        """A unit over one tenant's rows and the platform's; commits when its block ends, rolls back when it raises."""
         with self._rows_unit(self.writer, tenant_id) as unit:
             yield unit
 

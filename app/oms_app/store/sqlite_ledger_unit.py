@@ -70,6 +70,7 @@ class SqliteLedgerUnit(SqlLedgerUnit):
 
     def _write(self, projection: Projection, rows: Rows) -> None:
         scope = (self.tenant_id, self.ledger_id) if projection.of_ledger else (self.tenant_id,)
+        parameters: list[Sequence[Any]]
         if projection.only_update:
             parameters = [_update_parameters(projection, self.tenant_id, row) for row in rows]
         else:

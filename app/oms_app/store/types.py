@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import CHAR, JSON, Date, DateTime, LargeBinary, Numeric, String, Text
+from sqlalchemy import CHAR, JSON, Date, DateTime, LargeBinary, Numeric, Row, String, Text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -59,7 +59,7 @@ def canonical(value: Decimal | str) -> Decimal:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC instant to the microsecond: timestamptz, on SQLite sortable text. Raises ValueError on naive ones."""
+    """An aware UTC instant to the microsecond: timestamptz, on SQLite sortable text. A naive one: ValueError."""
 
     impl = DateTime
     cache_ok = True
@@ -120,6 +120,8 @@ class Day(TypeDecorator[date]):
         return date.fromisoformat(value) if isinstance(value, str) else value
 
 
+AnyRow = Row[*tuple[Any, ...]]
+"""A row of any query."""
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Small structured values (parameters, scopes): JSONB, on SQLite text. Decimals travel as strings."""
 Octets = LargeBinary

@@ -1,6 +1,6 @@
 """Run migrations on the connection that `oms_app.store.migrate` hands over; alembic alone cannot start this."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from oms_app.store.migrations import roles
 OWN_TYPES = (types.ExactDecimal, types.UtcDateTime, types.Id, types.Day)
 
 
-def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
+def render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
     """How a column type of ours is written in a revision."""
     if kind == "type" and isinstance(item, OWN_TYPES):
         autogen_context.imports.add("from oms_app.store import types")

@@ -1,4 +1,4 @@
-"""The roles of a PostgreSQL database and what they may do: oms_migrate owns, oms_app serves; on SQLite nothing is done."""
+"""The roles of a PostgreSQL database and what they may do: oms_migrate owns, oms_app serves. On SQLite: nothing."""
 
 from alembic import op
 from sqlalchemy import Connection
@@ -30,7 +30,7 @@ def create() -> None:
               WHEN duplicate_object OR unique_violation THEN NULL;
               WHEN insufficient_privilege THEN
                 RAISE EXCEPTION 'role {role} does not exist and % may not create it', current_user
-                  USING HINT = 'As a superuser: CREATE ROLE {role} NOLOGIN; GRANT {role} TO the user of the migrations.';
+                  USING HINT = 'As a superuser: CREATE ROLE {role} NOLOGIN; GRANT {role} TO this user.';
             END $$
             """
         )

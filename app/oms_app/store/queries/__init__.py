@@ -1,0 +1,77 @@
+"""Read models: what lists and pages of the API show, one module for each kind of thing; nothing here locks a ledger."""
+
+from oms_app.store.queries.accounts import (
+    AccountView,
+    BrokerAccountView,
+    ConnectionView,
+    get_account,
+    get_connection,
+    list_accounts,
+    list_broker_accounts,
+    list_connections,
+)
+from oms_app.store.queries.executions import ExecutionFilter, ExecutionView, list_executions
+from oms_app.store.queries.instruments import InstrumentFilter, get_quote, list_instruments
+from oms_app.store.queries.orders import (
+    DenialView,
+    OrderFilter,
+    OrderView,
+    UnknownState,
+    get_order,
+    get_orders,
+    list_denials,
+    list_orders,
+    order_events,
+    order_text,
+    order_texts,
+    states_of,
+)
+from oms_app.store.queries.paging import InvalidCursor, Page, Paging
+from oms_app.store.queries.positions import (
+    CashView,
+    DayView,
+    PositionFilter,
+    PositionView,
+    list_cash,
+    list_days,
+    list_positions,
+)
+
+__all__ = [
+    "AccountView",
+    "BrokerAccountView",
+    "CashView",
+    "ConnectionView",
+    "DayView",
+    "DenialView",
+    "ExecutionFilter",
+    "ExecutionView",
+    "InstrumentFilter",
+    "InvalidCursor",
+    "OrderFilter",
+    "OrderView",
+    "Page",
+    "Paging",
+    "PositionFilter",
+    "PositionView",
+    "UnknownState",
+    "get_account",
+    "get_connection",
+    "get_order",
+    "get_orders",
+    "get_quote",
+    "list_accounts",
+    "list_broker_accounts",
+    "list_cash",
+    "list_connections",
+    "list_days",
+    "list_denials",
+    "list_executions",
+    "list_instruments",
+    "list_orders",
+    "list_positions",
+    "order_events",
+    "order_text",
+    "order_texts",
+    "states_of",
+]
