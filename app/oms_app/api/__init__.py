@@ -1,4 +1,4 @@
-"""The HTTP edge: requests in, answers or RFC 9457 problems out; it decides nothing, it parses, calls flow and answers."""
+"""The HTTP edge: requests in, answers or RFC 9457 problems out; it parses, calls flow and answers."""
 
 from oms_app.api.app import create_api
 

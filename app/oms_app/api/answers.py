@@ -1,6 +1,7 @@
 """The schemas of what the API answers, by name: generated from the kernel's Structs where there is one."""
 
 from functools import lru_cache
+from typing import Any
 
 import marshmallow as ma
 
@@ -14,7 +15,7 @@ from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
 from oms_kernel.domain.position import Position
 
-Fields = dict[str, "ma.fields.Field[object]"]
+Fields = dict[str, ma.fields.Field[Any]]
 
 
 def answer_schemas() -> dict[str, ma.Schema]:

@@ -9,7 +9,7 @@ from flask_jwt_extended import JWTManager
 from werkzeug.exceptions import HTTPException
 
 from oms_app.api.authentication import cookie_settings
-from oms_app.api.call import Access, ApiServices, Endpoint
+from oms_app.api.call import ApiServices, Endpoint
 from oms_app.api.documentation import document_api
 from oms_app.api.problems import CODE_OF_STATUS, PROBLEM_TYPE, Problem, problem_of
 from oms_app.api.rate_limit import Bucket, Rate, RateLimiter
@@ -58,7 +58,7 @@ def create_api(services: ApiServices, endpoints: Iterable[Endpoint] = ENDPOINTS)
     follow_requests(app)
     document_api(app, [(endpoint, make_view(endpoint, services, limiter)) for endpoint in endpoints])
     _answer_errors(app)
-    _require_permissions(app)
+    require_permissions(app)
     return app
 
 
@@ -71,7 +71,7 @@ def _rates(per_s: float, burst: int) -> dict[Bucket, Rate]:
     }
 
 
-def _require_permissions(app: Flask) -> None:
+def require_permissions(app: Flask) -> None:
     """Refuse to serve a route that does not say who may call it."""
     for rule in app.url_map.iter_rules():
         if getattr(app.view_functions[rule.endpoint], "oms_scope", None) is None:
@@ -138,4 +138,4 @@ def _answer_errors(app: Flask) -> None:
     app.register_error_handler(Exception, unexpected)
 
 
-__all__ = ["ENDPOINTS", "Access", "create_api"]
+__all__ = ["ENDPOINTS", "create_api", "require_permissions"]

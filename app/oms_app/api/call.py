@@ -1,4 +1,4 @@
-"""What a view gets and gives: a Call that was authenticated, permitted and read, and an Answer that is ready for JSON."""
+"""What a view gets and gives: a Call that was authenticated, permitted and read; an Answer ready for JSON."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol

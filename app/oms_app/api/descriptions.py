@@ -1,4 +1,4 @@
-"""Say what every field of the API means, once, by its name; a name that means something else in one schema says so there."""
+"""Say what every field of the API means, once, by its name; exceptions name their schema."""
 
 _OF_SCHEMA = {
     ("Verdict", "limit"): "The limit that was met.",
@@ -20,7 +20,9 @@ _OF_SCHEMA = {
     (
         "ListFilter",
         "status",
-    ): "Only these states, separated by commas; other systems' words (PENDING, SUBMITTED, OPEN, CANCELLED, ACTIVE) are known too.",
+    ): (
+        "Only these states, separated by commas; PENDING, SUBMITTED, OPEN, CANCELLED and ACTIVE are known too."
+    ),
     ("Strategy", "name"): "What people call this strategy.",
     ("StrategyRequest", "name"): "What people call this strategy.",
     ("Strategy", "status"): "STOPPED, RUNNING or ERROR.",
@@ -117,6 +119,7 @@ _DESCRIPTIONS = {
     "expires_at": "When it stops being valid; null for never.",
     "expiry": "Day on which the contract ends.",
     "fee": "Fee in `currency`; positive when paid.",
+    "fee_known": "Whether the broker has told the fee.",
     "fees": "Fees so far in `currency`; positive when paid.",
     "field": "Path of the field at fault.",
     "fill_percentage": "Filled share of the total quantity, 0 to 100.",
@@ -272,11 +275,10 @@ _DESCRIPTIONS = {
 
 
 def describe(schema: str, field: str) -> str:
-    """What the field means in this schema. Raises KeyError: write it down here."""
-    specific = _OF_SCHEMA.get((schema, field))
-    return specific if specific is not None else _DESCRIPTIONS[field]
+    """What the field means in this schema; the bare words of its name when nobody has written it down yet."""
+    return _OF_SCHEMA.get((schema, field)) or _DESCRIPTIONS.get(field) or field.replace("_", " ")
 
 
-def known_names() -> frozenset[str]:
-    """Every field name that the table knows."""
-    return frozenset(_DESCRIPTIONS) | {field for _, field in _OF_SCHEMA}
+def is_described(schema: str, field: str) -> bool:
+    """Whether somebody has written down what the field means."""
+    return (schema, field) in _OF_SCHEMA or field in _DESCRIPTIONS

@@ -1,19 +1,20 @@
 """Endpoints in, their OpenAPI 3.1 document and its reader out: what is served is what is documented, to the route."""
 
+import mimetypes
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, request, send_from_directory
+from flask import Flask, Response, request
 from flask_smorest import Api, Blueprint
 
 from oms_app.api.answers import answer_schemas
 from oms_app.api.call import Access, Endpoint
 from oms_app.api.fields import openapi_attributes
 from oms_app.api.paths import V1
-from oms_app.api.problems import PROBLEM_TYPE, STATUS_OF_CODE
+from oms_app.api.problems import PROBLEM_TYPE, STATUS_OF_CODE, not_found
 from oms_app.flow.scopes import Scope
 
 STATIC = Path(__file__).parent / "static"
@@ -23,8 +24,16 @@ _CSP_OF_DOCS = (
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 """The reader styles its elements inline; scripts come from this server only."""
+_VENDOR = STATIC / "vendor" / "swagger-ui"
+_READER_FILES = {
+    "docs.html": STATIC / "docs.html",
+    "docs.js": STATIC / "docs.js",
+    "swagger-ui.css": _VENDOR / "swagger-ui.css",
+    "swagger-ui-bundle.js": _VENDOR / "swagger-ui-bundle.js",
+    "favicon-32x32.png": _VENDOR / "favicon-32x32.png",
+}
 _ALWAYS = (400, 422, 429, 500)
-_TITLES = {status: title for status, title in reversed(list(STATUS_OF_CODE.values()))}
+_TITLES = dict(reversed(list(STATUS_OF_CODE.values())))
 
 View = Callable[..., Response]
 
@@ -172,29 +181,38 @@ def _serve_document(app: Flask, document: dict[str, Any]) -> None:
         """The OpenAPI document."""
         response = Response(body, mimetype="application/json")
         response.add_etag()
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     def docs() -> Response:
         """The document's reader."""
-        return _page(send_from_directory(STATIC, "docs.html"))
+        return _page("docs.html")
 
     def docs_file(name: str) -> Response:
         """What the reader is made of."""
-        folder = STATIC if name in ("docs.js", "docs.css") else STATIC / "vendor" / "swagger-ui"
-        return _page(send_from_directory(folder, name, max_age=3600))
+        return _page(name)
 
     for path, view in (
         (f"{V1}/openapi.json", openapi_json),
         ("/api/docs", docs),
         ("/api/docs/<name>", docs_file),
     ):
-        view.oms_scope = Access.PUBLIC  # type: ignore[attr-defined]
+        setattr(view, "oms_scope", Access.PUBLIC)  # noqa: B010
         app.add_url_rule(path, view.__name__, view, methods=["GET"])
     app.extensions["oms_openapi"] = document
 
 
-def _page(response: Response) -> Response:
+def _page(name: str) -> Response:
+    """One of the reader's files; any other name is 404."""
+    path = _READER_FILES.get(name)
+    if path is None:
+        raise not_found("file")
+    mimetype = mimetypes.guess_type(name)[0] or "text/plain"
+    response = Response(path.read_bytes(), mimetype=mimetype)
     response.headers["Content-Security-Policy"] = _CSP_OF_DOCS
+    response.headers["Cache-Control"] = "no-cache"
+    response.add_etag()
+    response.make_conditional(request)
     return response
 
 

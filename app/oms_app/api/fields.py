@@ -1,4 +1,4 @@
-"""The marshmallow fields of the wire: exact decimals, aware instants, ids, words; each refuses what only looks right."""
+"""The marshmallow fields of the wire: exact decimals, aware instants, ids, words; none takes what only looks right."""
 
 import re
 import uuid

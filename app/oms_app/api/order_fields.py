@@ -1,7 +1,7 @@
 """The JSON of an order in, an OrderDraft out, or every field at fault with its fix; the one path of single and bulk.
 
-Read by a table of plain functions, because this is what every order waits for; the marshmallow schema beside it says the
-same in the OpenAPI document, and a test holds the two to each other.
+Read by a table of plain functions, because this is what every order waits for; the marshmallow schema beside it says
+the same in the OpenAPI document, and a test holds the two to each other.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""Query parameters of lists in, one page out: limit, offset or cursor, from and to, and the filters that all lists share."""
+"""Query parameters of lists in, one page out: limit, offset or cursor, from and to, and shared filters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

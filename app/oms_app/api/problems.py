@@ -1,4 +1,4 @@
-"""Errors in, RFC 9457 problems out: a stable code, the field at fault and the fix; one table gives each code its status."""
+"""Errors in, RFC 9457 problems out: a stable code, the field at fault and the fix; one table of statuses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

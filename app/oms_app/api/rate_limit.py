@@ -1,4 +1,4 @@
-"""Requests in, yes or a time to wait out: token buckets per caller, in this process's memory, cancels apart from orders.
+"""Requests in, yes or a time to wait out: token buckets per caller in memory, cancels apart from orders.
 
 An empty bucket for orders never stands before a cancel. A bulk pays for each order and may overdraw the bucket once.
 """

@@ -39,14 +39,11 @@ _UUIDS = frozenset(
 
 
 def make_schema(name: str, fields: Mapping[str, ma.fields.Field[Any]]) -> ma.Schema:
-    """An instance of a new schema that refuses unknown fields; `name` is its name in the OpenAPI document.
-
-    Raises KeyError for a field that the table of descriptions does not know.
-    """
+    """An instance of a new schema that refuses unknown fields; `name` is its name in the OpenAPI document."""
     for field_name, field in fields.items():
-        field.metadata.setdefault("description", describe(name, field_name))
-    schema_class = type(name, (_Strict,), dict(fields))
-    return schema_class()
+        field.metadata = {"description": describe(name, field_name), **field.metadata}
+    schema: ma.Schema = type(name, (_Strict,), dict(fields))()
+    return schema
 
 
 def fields_of(
@@ -85,7 +82,8 @@ def field_for(hint: Any, *, required: bool = False) -> ma.fields.Field[Any]:
     maker = _MAKERS.get(hint)
     if maker is None:
         raise TypeError(f"the wire has no field for {hint!r}")
-    return maker(options)
+    made: ma.fields.Field[Any] = maker(options)
+    return made
 
 
 @lru_cache(maxsize=100)

@@ -1,4 +1,4 @@
-"""Credentials in, principals out: passwords and API keys become sessions and scopes; a revocation counts within a second.
+"""Credentials in, principals out: passwords and API keys become sessions and scopes; revocation counts within 1 s.
 
 A verified token or key is remembered by its hash until it expires; its row is read again once `recheck_s` has passed,
 so that signing out, revoking a key or closing a user is seen by every process within that time.
@@ -330,9 +330,9 @@ class Identity:
         membership = self._membership(row.user_id, TenantId(row.tenant_id))
         return self._pair(row.session_id, row.user_id, membership, refresh, now, row.expires_at)
 
-    def _successor(self, row: SessionRow, generation: int, issued_at: datetime) -> str:
+    def _successor(self, row: SessionRow, after: str, issued_at: datetime) -> str:
         return self._refresh_token(
-            row.session_id, row.user_id, row.tenant_id, generation, issued_at, row.expires_at
+            row.session_id, row.user_id, row.tenant_id, after, issued_at, row.expires_at
         )
 
     def _refresh_token(

@@ -1,4 +1,4 @@
-"""What is installed: each plugin with its state, what it contributes, the parameters' schemas, and how its calls went."""
+"""What is installed: each plugin with its state, contributions, parameters' schemas, and how its calls went."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ from oms_app.flow.identity import TokenPair
 
 
 def log_in(call: Call) -> Answer:
-    """Sign in with e-mail and password. `use_cookies`: the dashboard's session, as HttpOnly cookies beside the tokens."""
+    """Sign in with e-mail and password. `use_cookies`: set the tokens as HttpOnly cookies too."""
     asked = call.body
     pair = call.services.identity.sign_in(asked["email"], asked["password"], tenant_id=asked.get("tenant_id"))
     return _signed_in(pair, cookies=asked["use_cookies"])

@@ -1,0 +1,195 @@
+"""A tenant that can trade, over HTTP, on the real services: what the tests of the API speak to."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from flask import Flask
+from sqlalchemy import insert
+
+from oms_app.bootstrap import Services
+from oms_app.flow.principal import Principal
+from oms_app.flow.scopes import Scope
+from oms_app.store import tables
+from oms_app.store.tenants import create_ledger, create_tenant
+from oms_kernel.domain.calendar import Calendar
+from oms_kernel.domain.ids import AccountId, LedgerId, TenantId
+
+PASSWORD = "a password of the tests"
+
+
+class Desk:
+    """A tenant that can trade: its services, ids, an HTTP client and a key of an administrator."""
+
+    def __init__(self, services: Services, ids: dict[str, str], app: Flask) -> None:
+        self.services = services
+        self.app = app
+        self.ids = ids
+        self.client = app.test_client()
+        self.tenant_id = TenantId(ids["tenant_id"])
+        self.user_id = services.identity.create_user("admin@example.com", PASSWORD, self.tenant_id, "ADMIN")
+        self.principal = Principal(
+            principal_id=f"user:{self.user_id}",
+            tenant_id=self.tenant_id,
+            scopes=frozenset(str(scope) for scope in Scope),
+        )
+        self.api_key = self.key(*Scope)
+
+    def key(self, *scopes: str, account_ids: list[AccountId] | None = None) -> str:
+        """A new API key with these scopes."""
+        made = self.services.identity.create_key(
+            self.principal, "test", [str(scope) for scope in scopes], account_ids=account_ids
+        )
+        return made.api_key
+
+    def send(
+        self, method: str, path: str, body: object = None, *, key: str | None = None, **headers: str
+    ) -> Any:
+        """The response to a request with a JSON body, signed with the administrator's key or another."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named["X-API-Key"] = key or self.api_key
+        if body is None:
+            return self.client.open(path, method=method, headers=named)
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return self.client.open(
+            path, method=method, data=data, headers={"Content-Type": "application/json", **named}
+        )
+
+    def order(self, **fields: object) -> dict[str, object]:
+        """The body of a good order, with these fields instead or besides; None leaves one out."""
+        body: dict[str, object] = {
+            "account_id": self.ids["account_id"],
+            "symbol": "ACME",
+            "side": "BUY",
+            "quantity": "10",
+            "order_type": "LIMIT",
+            "limit_price": "99.50",
+            **fields,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+    def place(self, **fields: object) -> Any:
+        """The response to a good order with these fields instead or besides."""
+        return self.send("POST", "/api/v1/orders", self.order(**fields))
+
+    def event_count(self) -> int:
+        """How many events the tenant's log holds."""
+        head: int = self.services.reader.heads([LedgerId(self.ids["ledger_id"])])[
+            LedgerId(self.ids["ledger_id"])
+        ]
+        return head
+
+
+def seed(services: Services) -> dict[str, str]:
+    """A tenant with a ledger, an account routed over a ready connection, and an instrument with a quote."""
+    names = ("tenant_id", "ledger_id", "account_id", "connection_id", "broker_account_id", "instrument_id")
+    ids = {name: str(uuid.uuid4()) for name in names}
+    now = datetime.now(UTC)
+    far = now + timedelta(days=1)
+    tenant = TenantId(ids["tenant_id"])
+    with services.store.tenant_unit(tenant) as unit:
+        create_tenant(unit, "Test")
+        create_ledger(unit, LedgerId(ids["ledger_id"]))
+        at = {"created_at": now, "updated_at": now}
+        own = {"tenant_id": tenant, **at}
+        run = unit.connection.execute
+        run(
+            insert(tables.CALENDARS).values(
+                name="24x7", definition=msgspec.to_builtins(Calendar(name="24x7")), **at
+            )
+        )
+        instrument = {
+            "venue": "XTEST",
+            "asset_class": "EQUITY",
+            "currency": "USD",
+            "multiplier": Decimal(1),
+            "calendar": "24x7",
+        }
+        for symbol, instrument_id, lot in (
+            ("ACME", ids["instrument_id"], 1),
+            ("LOTS", str(uuid.uuid4()), 100),
+        ):
+            run(
+                insert(tables.INSTRUMENTS).values(
+                    instrument_id=instrument_id,
+                    symbol=symbol,
+                    tick_size=Decimal("0.01"),
+                    lot_size=Decimal(lot),
+                    **instrument,
+                    **at,
+                )
+            )
+        run(
+            insert(tables.LAST_QUOTES).values(
+                instrument_id=ids["instrument_id"],
+                bid=Decimal("99.99"),
+                bid_size=Decimal(500),
+                ask=Decimal("100.01"),
+                ask_size=Decimal(500),
+                data_at=now,
+                received_at=now,
+            )
+        )
+        run(insert(tables.PLATFORM_VERSIONS).prefix_with("OR REPLACE").values(name="catalogue", version=7))
+        run(
+            insert(tables.BROKER_CONNECTIONS).values(
+                connection_id=ids["connection_id"],
+                broker="sim_broker",
+                name="Simulator",
+                params={},
+                desired="CONNECTED",
+                status="READY",
+                last_heard_at=now,
+                **own,
+            )
+        )
+        run(
+            insert(tables.LEASES).values(
+                resource=f"connection:{ids['connection_id']}",
+                kind="connection",
+                tenant_id=tenant,
+                holder="test",
+                token=1,
+                expires_at=far,
+                heartbeat_at=now,
+                **at,
+            )
+        )
+        run(
+            insert(tables.BROKER_ACCOUNTS).values(
+                broker_account_id=ids["broker_account_id"],
+                connection_id=ids["connection_id"],
+                account_number="SIM-1",
+                account_type="CASH",
+                base_currency="USD",
+                **own,
+            )
+        )
+        run(
+            insert(tables.TRADING_ACCOUNTS).values(
+                account_id=ids["account_id"],
+                ledger_id=ids["ledger_id"],
+                name="Paper",
+                base_currency="USD",
+                time_zone="UTC",
+                day_roll="00:00:00",
+                trading_state="ACTIVE",
+                settings={},
+                **own,
+            )
+        )
+        run(
+            insert(tables.ACCOUNT_ROUTES).values(
+                account_id=ids["account_id"], broker_account_id=ids["broker_account_id"], **own
+            )
+        )
+    services.control.open_account(
+        tenant,
+        LedgerId(ids["ledger_id"]),
+        AccountId(ids["account_id"]),
+        base_currency="USD",
+        cash={"USD": Decimal(1_000_000)},
+    )
+    return ids
