@@ -41,6 +41,12 @@ class InstrumentBook:
         self.session: Session | None = None
         """The open session in which the instrument has had a quote."""
 
+    @property
+    def has_stops(self) -> bool:
+        """Whether any order waits for a trigger."""
+        stops = self.stops
+        return bool(self.trailing or stops[Side.BUY] or stops[Side.SELL])
+
     def show(self, quote: Quote) -> None:
         """Take a new quote: its sizes are fresh."""
         self.quote = quote

@@ -22,10 +22,6 @@ The rules, each of which a test holds:
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
-from heapq import heappop, heappush
-from random import Random
-from typing import Any
 
 import msgspec
 
@@ -34,45 +30,36 @@ from oms_kernel.contracts.broker import (
     AnyReport,
     Canceled,
     CancelRefused,
-    Expired,
-    Filled,
     Rejected,
     Replaced,
     ReplaceRefused,
 )
 from oms_kernel.contracts.simulation import FeeModel
 from oms_kernel.domain.calendar import ALWAYS_OPEN, Calendar
-from oms_kernel.domain.ids import BrokerOrderId, ExecId, InstrumentId
+from oms_kernel.domain.ids import BrokerOrderId, InstrumentId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
-from oms_kernel.domain.money import add
-from oms_kernel.domain.order import Side, TimeInForce
+from oms_kernel.domain.order import TimeInForce
 from oms_kernel.simulation.book import InstrumentBook
-from oms_kernel.simulation.fees import MAKER, TAKER, ZeroFees
+from oms_kernel.simulation.clockwork import CLOSES, ENDS, Clockwork
+from oms_kernel.simulation.fees import ZeroFees
 from oms_kernel.simulation.holdings import Holdings
 from oms_kernel.simulation.latency import NO_LATENCY, Latency
 from oms_kernel.simulation.orders import NewOrder, NewTerms, Progress, SimOrder, check_terms, rank_of
 from oms_kernel.simulation.sessions import Session, session_at, session_end
+from oms_kernel.simulation.trading import StopMoved, Trading, about, may_start
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""The engine's time before anything has told it the time."""
 _NOW_OR_NEVER = frozenset({TimeInForce.IOC, TimeInForce.FOK})
-_SIDES = (Side.BUY, Side.SELL)
-
-# What happens at an instant: what ends goes before what arrives, and reports leave last.
-_CLOSE, _END, _ARRIVE, _REPORT = range(4)
-
-
-class StopMoved(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a stop stands now, or that it was triggered: what a venue must remember besides its reports."""
-
-    broker_order_id: BrokerOrderId
-    stop_price: Decimal | None = None
-    triggered: bool = False
+_AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
+_PRICES = ("limit_price", "stop_price", "trail_amount", "trail_percent")
 
 
 class MatchingEngine:
     """A venue in memory. Every method returns the reports that are due by now, in the order in which they arose.
 
+    calendars: by the names that instruments bear; an instrument whose calendar is unknown is open day and night.
     seed: of the jitter of latency. exec_prefix and first_exec_number: execution ids are prefix and counter.
     """
 
@@ -88,27 +75,25 @@ class MatchingEngine:
         first_exec_number: int = 1,
         now: datetime = BEGINNING,
     ) -> None:
-        self.now = now
-        self.holdings = Holdings()
+        self._clock = Clockwork(now, latency, seed)
+        self._trading = Trading(self._clock, fees or ZeroFees(), exec_prefix, first_exec_number)
         self._calendars: dict[str, Calendar] = {ALWAYS_OPEN.name: ALWAYS_OPEN, **(calendars or {})}
-        self._fees: FeeModel = fees or ZeroFees()
-        self._latency = latency if latency != NO_LATENCY else NO_LATENCY
-        self._random = Random(seed)
-        self._exec_prefix = exec_prefix
-        self._exec_number = first_exec_number
-        self._sequence = 0
         self._books: dict[InstrumentId, InstrumentBook] = {}
         self._sessions: dict[str, Session] = {}
-        self._orders: dict[BrokerOrderId, SimOrder] = {}
-        self._timers: list[tuple[datetime, int, int, Any]] = []
-        self._last_arrival = now
-        self._last_report = now
-        self._out: list[AnyReport] = []
-        self._notes: list[StopMoved] = []
         for instrument in instruments:
             self.add_instrument(instrument)
 
     # ------------------------------------------------------------------ what the venue knows
+
+    @property
+    def now(self) -> datetime:
+        """The engine's own time."""
+        return self._clock.now
+
+    @property
+    def holdings(self) -> Holdings:
+        """Positions and cash by the executions so far; deposit cash here."""
+        return self._trading.holdings
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Trade this instrument too, or know its new terms."""
@@ -125,7 +110,7 @@ class MatchingEngine:
 
     def is_live(self, broker_order_id: BrokerOrderId) -> bool:
         """Whether the order has arrived and may still trade."""
-        return broker_order_id in self._orders
+        return broker_order_id in self._trading.live
 
     def quote(self, instrument_id: InstrumentId) -> Quote | None:
         """The instrument's latest quote."""
@@ -134,15 +119,15 @@ class MatchingEngine:
 
     def drain_notes(self) -> list[StopMoved]:
         """The moves and triggers of stops since the last call."""
-        notes, self._notes = self._notes, []
+        notes, self._trading.notes = self._trading.notes, []
         return notes
 
     # ------------------------------------------------------------------ what moves it
 
     def on_quote(self, quote: Quote) -> list[AnyReport]:
         """The reports that this quote brings. A quote of an unknown instrument only moves the clock."""
-        if quote.data_at > self.now:
-            self._run_until(quote.data_at)
+        if quote.data_at > self._clock.now:
+            self._clock.run_until(quote.data_at)
         book = self._books.get(quote.instrument_id)
         if book is not None:
             book.show(quote)
@@ -152,166 +137,95 @@ class MatchingEngine:
                 if opens:
                     book.session = session
                 if book.orders:
-                    self._trade(book, opens=opens)
-        return self._drain()
+                    self._trading.trade(book, opens=opens)
+        return self._clock.drain()
 
     def advance(self, now: datetime) -> list[AnyReport]:
         """The reports of what time alone brings up to this instant: arrivals, ends, closes, delayed reports."""
-        if now > self.now:
-            self._run_until(now)
-        return self._drain()
+        if now > self._clock.now:
+            self._clock.run_until(now)
+        return self._clock.drain()
 
     def submit(self, order: NewOrder) -> list[AnyReport]:
         """Take an order; it reaches the book after the latency. Answers Acknowledged or Rejected, then its fills."""
-        self._receive(self._arrive, order)
-        return self._drain()
+        self._clock.receive(self._arrive, order)
+        return self._clock.drain()
 
     def cancel(self, order: NewOrder) -> list[AnyReport]:
         """Ask to cancel the rest. Answers Canceled, or CancelRefused when the order is not live."""
-        self._receive(self._cancel, order)
-        return self._drain()
+        self._clock.receive(self._cancel, order)
+        return self._clock.drain()
 
     def replace(self, order: NewOrder, terms: NewTerms) -> list[AnyReport]:
         """Ask for new terms. Answers Replaced, Canceled (nothing left) or ReplaceRefused; `order` names it."""
-        self._receive(self._replace, (order, terms))
-        return self._drain()
+        self._clock.receive(self._replace, (order, terms))
+        return self._clock.drain()
 
     def restore(self, order: NewOrder, progress: Progress, arrived_at: datetime) -> None:
         """Rest an order again that was acknowledged before a restart; reports nothing by itself."""
-        book = self._books[order.instrument_id]
-        self._rest(book, SimOrder(order, self._next(), progress), arrived_at)
+        self._rest(self._books[order.instrument_id], SimOrder(order, self._clock.next(), progress), arrived_at)
 
-    # ------------------------------------------------------------------ time
-
-    def _receive(self, act: Any, subject: Any) -> None:
-        if self._latency is NO_LATENCY:
-            act(subject)
-            return
-        arrives_at = max(self._last_arrival, self.now + self._latency.order_delay(self._random))
-        self._last_arrival = arrives_at
-        self._at(arrives_at, _ARRIVE, (act, subject))
-
-    def _run_until(self, now: datetime) -> None:
-        timers = self._timers
-        while timers and timers[0][0] <= now:
-            at, kind, _, subject = heappop(timers)
-            self.now = max(self.now, at)
-            if kind == _REPORT:
-                self._out.append(subject)
-            elif kind == _ARRIVE:
-                act, order = subject
-                act(order)
-            elif kind == _CLOSE:
-                self._close(subject)
-            elif subject.live:
-                self._expire(subject, f"{subject.terms.time_in_force} ended")
-        self.now = now
-
-    def _at(self, at: datetime, kind: int, subject: Any) -> None:
-        heappush(self._timers, (at, kind, self._next(), subject))
-
-    def _session(self, book: InstrumentBook) -> Session:
-        name = book.instrument.calendar
-        session = self._sessions.get(name)
-        if session is None or not session.holds(self.now):
-            session = session_at(self._calendar(book), self.now)
-            self._sessions[name] = session
-        return session
-
-    def _calendar(self, book: InstrumentBook) -> Calendar:
-        return self._calendars.get(book.instrument.calendar, ALWAYS_OPEN)
-
-    # ------------------------------------------------------------------ commands at the book
+    # ------------------------------------------------------------------ commands, once they have arrived
 
     def _arrive(self, order: NewOrder) -> None:
         book = self._books.get(order.instrument_id)
         reason = check_terms(order, book.instrument if book else None, self.now)
         if reason or book is None:
-            self._emit(_about(Rejected, order, self.now, reason=reason))
+            self._say(Rejected, order, reason=reason)
             return
-        self._emit(_about(Acknowledged, order, self.now))
+        self._say(Acknowledged, order)
         trades = self._trades_now(book)
-        sim = SimOrder(order, self._next())
-        if order.time_in_force in _NOW_OR_NEVER and not (trades and _may_start(book, sim)):
-            self._emit(_about(Canceled, order, self.now, reason=f"{order.time_in_force}: no fill at once"))
+        sim = SimOrder(order, self._clock.next())
+        if order.time_in_force in _NOW_OR_NEVER and not (trades and may_start(book, sim)):
+            self._say(Canceled, order, reason=f"{order.time_in_force}: no fill at once")
             return
         self._rest(book, sim, self.now)
         if not trades or order.time_in_force in _AUCTIONS:
             return
-        if sim.triggered:
-            self._match(book, order.side)
-            if sim.live and order.time_in_force in _NOW_OR_NEVER:
-                self._end(sim)
-                self._emit(_about(Canceled, order, self.now, reason=f"{order.time_in_force}: the rest was not filled"))
-        else:
-            self._trigger(book)
-
-    def _trades_now(self, book: InstrumentBook) -> bool:
-        """Whether the session is open and has shown a quote: yesterday's last quote is nobody's offer today."""
-        session = self._session(book)
-        return session.is_open and book.session == session
-
-    def _rest(self, book: InstrumentBook, sim: SimOrder, arrived_at: datetime) -> None:
-        terms = sim.terms
-        self._orders[terms.broker_order_id] = sim
-        book.rest(sim)
-        if terms.time_in_force is TimeInForce.DAY:
-            self._at(session_end(self._calendar(book), arrived_at), _END, sim)
-        elif terms.time_in_force is TimeInForce.GTD:
-            assert terms.expire_at is not None
-            self._at(terms.expire_at, _END, sim)
-        elif terms.time_in_force is TimeInForce.CLS:
-            sim.ends_at = session_end(self._calendar(book), arrived_at)
-            self._at(sim.ends_at, _CLOSE, book)
+        if not sim.triggered:
+            self._trading.trigger(book)
+            return
+        self._trading.match(book, order.side)
+        if sim.live and order.time_in_force in _NOW_OR_NEVER:
+            self._trading.end(book, sim)
+            self._say(Canceled, order, reason=f"{order.time_in_force}: the rest was not filled")
 
     def _cancel(self, order: NewOrder) -> None:
-        sim = self._orders.get(order.broker_order_id)
+        sim = self._trading.live.get(order.broker_order_id)
         if sim is None:
-            self._emit(_about(CancelRefused, order, self.now, reason="the order is not live"))
+            self._say(CancelRefused, order, reason="the order is not live")
             return
-        self._end(sim)
-        self._emit(_about(Canceled, order, self.now, reason="asked for"))
+        self._trading.end(self._books[order.instrument_id], sim)
+        self._say(Canceled, order, reason="asked for")
 
     def _replace(self, asked: tuple[NewOrder, NewTerms]) -> None:
         order, new = asked
-        sim = self._orders.get(order.broker_order_id)
+        sim = self._trading.live.get(order.broker_order_id)
         if sim is None:
-            self._emit(_about(ReplaceRefused, order, self.now, reason="the order is not live"))
+            self._say(ReplaceRefused, order, reason="the order is not live")
             return
         book = self._books[order.instrument_id]
-        old = sim.terms
-        terms = msgspec.structs.replace(
-            old,
-            quantity=new.quantity,
-            **{field: value for field in _PRICES if (value := getattr(new, field)) is not None},
-        )
-        if new.trail_amount is not None:
-            terms = msgspec.structs.replace(terms, trail_percent=None)
-        elif new.trail_percent is not None:
-            terms = msgspec.structs.replace(terms, trail_amount=None)
+        terms = changed(sim.terms, new)
         reason = check_terms(terms, book.instrument, self.now)
         if reason:
-            self._emit(_about(ReplaceRefused, order, self.now, reason=reason))
+            self._say(ReplaceRefused, order, reason=reason)
             return
         if terms.quantity <= sim.filled:
-            self._end(sim)
-            text = f"the new total {terms.quantity} is at or below the filled quantity {sim.filled}"
-            self._emit(_about(Canceled, order, self.now, reason=text))
+            self._trading.end(book, sim)
+            reason = f"the new total {terms.quantity} is at or below the filled quantity {sim.filled}"
+            self._say(Canceled, order, reason=reason)
             return
         self._change(book, sim, terms)
-        self._emit(
-            _about(
-                Replaced,
-                order,
-                self.now,
-                quantity=terms.quantity,
-                limit_price=terms.limit_price,
-                stop_price=terms.stop_price,
-            )
+        self._say(
+            Replaced,
+            order,
+            quantity=terms.quantity,
+            limit_price=terms.limit_price,
+            stop_price=terms.stop_price,
         )
         if self._trades_now(book):
-            self._trigger(book)
-            self._match(book, terms.side)
+            self._trading.trigger(book)
+            self._trading.match(book, terms.side)
 
     def _change(self, book: InstrumentBook, sim: SimOrder, terms: NewOrder) -> None:
         old = sim.terms
@@ -320,7 +234,7 @@ class MatchingEngine:
             sim.terms, sim.quantity = terms, terms.quantity
             return
         book.remove(sim)
-        sim.sequence = self._next()
+        sim.sequence = self._clock.next()
         sim.rank = rank_of(terms)
         if terms.stop_price != old.stop_price:
             sim.stop = terms.stop_price
@@ -329,148 +243,49 @@ class MatchingEngine:
         sim.terms, sim.quantity = terms, terms.quantity
         book.rest(sim)
 
-    # ------------------------------------------------------------------ trading
-
-    def _trade(self, book: InstrumentBook, *, opens: bool) -> None:
-        if opens and book.opening:
-            auction, book.opening = book.opening, []
-            for sim in auction:
-                book.queue(sim)
-        else:
-            auction = []
-        self._trigger(book)
-        for side in _SIDES:
-            self._match(book, side)
-        for sim in auction:
-            if sim.live:
-                self._expire(sim, "OPG: the opening quote left it")
-
-    def _trigger(self, book: InstrumentBook) -> None:
-        fired = [*book.triggered(Side.BUY), *book.triggered(Side.SELL)]
-        if book.trailing:
-            moved, trailed = book.trail()
-            for sim in moved:
-                self._notes.append(StopMoved(sim.terms.broker_order_id, stop_price=sim.stop))
-            fired += trailed
-        for sim in fired:
-            sim.triggered = True
-            sim.sequence = self._next()
-            book.queue(sim)
-            self._notes.append(StopMoved(sim.terms.broker_order_id, stop_price=sim.stop, triggered=True))
-        for side in {sim.terms.side for sim in fired}:
-            self._match(book, side)
-
-    def _match(self, book: InstrumentBook, side: Side) -> None:
-        touch = book.touch(side)
-        if touch is None:
-            return
-        queue = book.queues[side]
-        worst = touch.copy_negate() if side is Side.BUY else touch
-        while queue and (left := book.left(side)):
-            rank, _, sim = queue[0]
-            if rank > worst:
-                break
-            leaves = sim.leaves
-            self._fill(book, sim, leaves if leaves <= left else left, touch)
-
-    def _fill(self, book: InstrumentBook, sim: SimOrder, quantity: Decimal, price: Decimal) -> None:
+    def _rest(self, book: InstrumentBook, sim: SimOrder, arrived_at: datetime) -> None:
         terms = sim.terms
-        book.take(terms.side, quantity)
-        sim.filled = add(sim.filled, quantity)
-        liquidity = MAKER if terms.limit_price is not None and sim.queued_at != book.quotes else TAKER
-        exec_id = ExecId(f"{self._exec_prefix}{self._exec_number:010d}")
-        self._exec_number += 1
-        fill = Filled(
-            broker_account_id=terms.broker_account_id,
-            broker_at=self.now,
-            wire_id=terms.wire_id,
-            broker_order_id=terms.broker_order_id,
-            exec_id=exec_id,
-            instrument_id=terms.instrument_id,
-            side=terms.side,
-            quantity=quantity,
-            price=price,
-            fee=self._fees.fee(book.instrument, terms.side, quantity, price, liquidity),
-            liquidity=liquidity,
-        )
-        if sim.filled >= sim.quantity:
-            self._end(sim)
-        self.holdings.apply(fill, book.instrument)
-        self._emit(fill)
+        self._trading.live[terms.broker_order_id] = sim
+        book.rest(sim)
+        if terms.time_in_force is TimeInForce.DAY:
+            self._clock.at(session_end(self._calendar(book), arrived_at), ENDS, self._end_of_time, (book, sim))
+        elif terms.time_in_force is TimeInForce.GTD:
+            assert terms.expire_at is not None
+            self._clock.at(terms.expire_at, ENDS, self._end_of_time, (book, sim))
+        elif terms.time_in_force is TimeInForce.CLS:
+            sim.ends_at = session_end(self._calendar(book), arrived_at)
+            self._clock.at(sim.ends_at, CLOSES, self._trading.close, book)
 
-    def _close(self, book: InstrumentBook) -> None:
-        auction = [sim for sim in book.closing if sim.ends_at is not None and sim.ends_at <= self.now]
-        session = book.session
-        if auction and session is not None and session.ends_at == self.now:
-            for side in _SIDES:
-                self._match_only(book, side, auction)
-        for sim in auction:
-            if sim.live:
-                self._expire(sim, "CLS: the close left it")
+    def _end_of_time(self, ending: tuple[InstrumentBook, SimOrder]) -> None:
+        book, sim = ending
+        if sim.live:
+            self._trading.expire(book, sim, f"{sim.terms.time_in_force} ended")
 
-    def _match_only(self, book: InstrumentBook, side: Side, auction: list[SimOrder]) -> None:
-        touch = book.touch(side)
-        members = sorted((sim.rank, sim.sequence, sim) for sim in auction if sim.terms.side is side)
-        for _, _, sim in members:
-            if touch is None or not _allows(sim, touch) or not (left := book.left(side)):
-                break
-            self._fill(book, sim, min(sim.leaves, left), touch)
+    def _say(self, kind: type, order: NewOrder, **fields: object) -> None:
+        self._clock.report(about(kind, order, self._clock.now, **fields))
 
-    # ------------------------------------------------------------------ ends and reports
+    # ------------------------------------------------------------------ sessions
 
-    def _expire(self, sim: SimOrder, reason: str) -> None:
-        self._end(sim)
-        self._emit(_about(Expired, sim.terms, self.now, reason=reason))
+    def _trades_now(self, book: InstrumentBook) -> bool:
+        """Whether the session is open and has shown a quote: yesterday's last quote is nobody's offer today."""
+        session = self._session(book)
+        return session.is_open and book.session == session
 
-    def _end(self, sim: SimOrder) -> None:
-        self._books[sim.terms.instrument_id].remove(sim)
-        del self._orders[sim.terms.broker_order_id]
+    def _session(self, book: InstrumentBook) -> Session:
+        name = book.instrument.calendar
+        session = self._sessions.get(name)
+        if session is None or not session.holds(self._clock.now):
+            session = session_at(self._calendar(book), self._clock.now)
+            self._sessions[name] = session
+        return session
 
-    def _emit(self, report: AnyReport) -> None:
-        latency = self._latency
-        if latency is NO_LATENCY:
-            self._out.append(report)
-            return
-        leaves_at = max(self._last_report, self.now + latency.report_delay(self._random))
-        self._last_report = leaves_at
-        self._at(leaves_at, _REPORT, report)
-
-    def _drain(self) -> list[AnyReport]:
-        if self._timers and self._timers[0][0] <= self.now:
-            self._run_until(self.now)
-        out, self._out = self._out, []
-        return out
-
-    def _next(self) -> int:
-        self._sequence += 1
-        return self._sequence
+    def _calendar(self, book: InstrumentBook) -> Calendar:
+        return self._calendars.get(book.instrument.calendar, ALWAYS_OPEN)
 
 
-_PRICES = ("limit_price", "stop_price", "trail_amount", "trail_percent")
-_AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
-
-
-def _about(kind: Any, order: NewOrder, now: datetime, **fields: Any) -> Any:
-    return kind(
-        broker_account_id=order.broker_account_id,
-        broker_at=now,
-        wire_id=order.wire_id,
-        broker_order_id=order.broker_order_id,
-        **fields,
-    )
-
-
-def _may_start(book: InstrumentBook, sim: SimOrder) -> bool:
-    side = sim.terms.side
-    touch = book.touch(side)
-    if touch is None or not _allows(sim, touch):
-        return False
-    left = book.left(side)
-    return left >= sim.quantity if sim.terms.time_in_force is TimeInForce.FOK else left > 0
-
-
-def _allows(sim: SimOrder, touch: Decimal) -> bool:
-    limit = sim.terms.limit_price
-    if limit is None:
-        return True
-    return touch <= limit if sim.terms.side is Side.BUY else touch >= limit
+def changed(old: NewOrder, new: NewTerms) -> NewOrder:
+    """The order on its new terms; an absent price stays, a new trail takes the place of the old one."""
+    given = {field: value for field in _PRICES if (value := getattr(new, field)) is not None}
+    if new.trail_amount is not None or new.trail_percent is not None:
+        given = {"trail_amount": None, "trail_percent": None, **given}
+    return msgspec.structs.replace(old, quantity=new.quantity, **given)

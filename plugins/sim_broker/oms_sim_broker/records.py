@@ -8,8 +8,8 @@ from oms_kernel.contracts.broker import AnyReport
 from oms_kernel.domain.calendar import Calendar
 from oms_kernel.domain.ids import BrokerOrderId, WireId
 from oms_kernel.domain.instrument import Instrument
-from oms_kernel.simulation.matching import StopMoved
 from oms_kernel.simulation.orders import NewOrder, NewTerms
+from oms_kernel.simulation.trading import StopMoved
 from oms_sim_broker.config import AccountConfig
 
 
