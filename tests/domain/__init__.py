@@ -1,0 +1,1 @@
+"""The language of orders, held to independent oracles."""
