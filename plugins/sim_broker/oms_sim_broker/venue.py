@@ -10,13 +10,10 @@ from decimal import Decimal
 import msgspec
 
 from oms_kernel.contracts.broker import (
-    Acknowledged,
     AnyReport,
-    Canceled,
     CancelRefused,
     Filled,
     Rejected,
-    Replaced,
     ReplaceRefused,
     SnapshotPart,
 )
@@ -31,6 +28,7 @@ from oms_kernel.testkit.faults import Fault, FaultKind, FaultPoint, FaultScript
 from oms_sim_broker.config import AccountConfig, SimBrokerConfig, feed_name
 from oms_sim_broker.ledger import Ledger
 from oms_sim_broker.protocol import Cancel, Place, Replace, SnapshotQuery, WirePart
+from oms_sim_broker.query import answer_part
 from oms_sim_broker.records import (
     AccountOpened,
     AnyRecord,
@@ -45,13 +43,9 @@ from oms_sim_broker.records import (
     StopNoted,
 )
 from oms_sim_broker.state import BrokerState, KnownOrder
+from oms_sim_broker.telling import Telling
 
 Command = Place | Cancel | Replace
-_ANSWERS: dict[FaultPoint, tuple[type, ...]] = {
-    FaultPoint.SUBMIT: (Acknowledged, Rejected),
-    FaultPoint.CANCEL: (Canceled, CancelRefused),
-    FaultPoint.REPLACE: (Replaced, ReplaceRefused),
-}
 
 
 class Tell(msgspec.Struct, frozen=True):
@@ -97,10 +91,7 @@ class SimVenue:
         if feed != self.state.feed:
             self._write(FeedStarted(written_at=wall_clock(), feed=feed))
         self.faults = FaultScript(config.faults)
-        self._muted: dict[BrokerOrderId, list[type]] = {}
-        self._held: dict[BrokerOrderId, list[AnyReport]] = {}
-        self._fill_first: set[BrokerOrderId] = set()
-        self._reversed: set[BrokerOrderId] = set()
+        self._telling = Telling(self._fill_faults, self._write_made_up)
         self._order_number = len(self.state.orders)
         self._made_up = sum(1 for _, fill in self.state.executions if "-F" in fill.exec_id)
         self.engine = MatchingEngine(
@@ -182,7 +173,7 @@ class SimVenue:
             if None in failed or part.value in failed:
                 parts[part] = WirePart(complete=False, as_of=as_of, since=query.since, error=text)
             else:
-                parts[part] = self._part(part, query, as_of)
+                parts[part] = answer_part(self.state, part, query, as_of)
         return parts, breaks
 
     # ------------------------------------------------------------------ commands
@@ -206,12 +197,13 @@ class SimVenue:
             return self._settle([_rejected(order, self.engine.now, "unknown account at this broker")])
         if FaultKind.REJECT in kinds:
             return self._settle([_rejected(order, self.engine.now, _text(struck, FaultKind.REJECT))])
+        known_order = self.state.orders[order.broker_order_id]
         if FaultKind.LOST_ACK in kinds:
-            self._mute(order.broker_order_id, FaultPoint.SUBMIT)
+            self._telling.lose_answer(known_order, FaultPoint.SUBMIT)
         if FaultKind.FILL_BEFORE_ACK in kinds:
-            self._fill_first.add(order.broker_order_id)
+            self._telling.fill_before_ack(known_order)
         if FaultKind.REORDERED_REPORTS in kinds:
-            self._reversed.add(order.broker_order_id)
+            self._telling.reverse(known_order)
         effects: list[Effect] = []
         if FaultKind.DISCONNECT_MID_SUBMIT in kinds:
             effects.append(HangUp("the fault script broke the connection in the middle of a submit"))
@@ -232,12 +224,14 @@ class SimVenue:
             refusal = _answer(CancelRefused, known.order, self.engine.now, reason=_text(struck, FaultKind.REJECT))
             return self._settle([refusal])
         if FaultKind.LOST_ACK in kinds:
-            self._mute(known.order.broker_order_id, FaultPoint.CANCEL)
+            self._telling.lose_answer(known, FaultPoint.CANCEL)
         was_live = known.is_live
         effects = self._settle(self.engine.cancel(known.terms()))
         late = [fault for fault in struck if fault.do is FaultKind.FILL_AFTER_CANCEL]
         if late and was_live:
-            effects += self._settle([self._make_up(known, late[0].quantity_percent, known.quantity - known.filled)])
+            left = subtract(known.quantity, known.filled)
+            fill = self._write_made_up(known, late[0].quantity_percent, left, None)
+            effects += [Tell(one) for one in self._telling.tell(fill, known, made_up=True)]
         return effects
 
     def _replace(self, command: Replace, known: KnownOrder, *, delayed: bool) -> list[Effect]:
@@ -259,7 +253,7 @@ class SimVenue:
             refusal = _answer(ReplaceRefused, known.order, self.engine.now, reason=_text(struck, FaultKind.REJECT))
             return self._settle([refusal])
         if FaultKind.LOST_ACK in kinds:
-            self._mute(known.order.broker_order_id, FaultPoint.REPLACE)
+            self._telling.lose_answer(known, FaultPoint.REPLACE)
         return self._settle(self.engine.replace(known.terms(), command.terms))
 
     def _find(
@@ -292,54 +286,16 @@ class SimVenue:
         effects: list[Effect] = []
         for report in reports:
             self._write(Reported(written_at=self._wall_clock(), report=report))
-            effects += self._tell(report)
+            assert report.broker_order_id is not None
+            known = self.state.orders[report.broker_order_id]
+            effects += [Tell(one) for one in self._telling.tell(report, known)]
         return effects
 
-    def _tell(self, report: AnyReport) -> list[Effect]:
-        order_id = report.broker_order_id
-        assert order_id is not None
-        known = self.state.orders[order_id]
-        told: list[AnyReport] = [report]
-        if isinstance(report, Filled):
-            told = self._faulty_fill(report, known)
-        elif self._is_muted(report):
-            told = []
-        if order_id in self._fill_first:
-            told = self._fill_before_ack(order_id, told)
-        if order_id in self._reversed:
-            held = self._held.setdefault(order_id, [])
-            held += told
-            if known.is_live:
-                return []
-            self._reversed.discard(order_id)
-            told = list(reversed(self._held.pop(order_id)))
-        return [Tell(one) for one in told]
+    def _fill_faults(self, known: KnownOrder) -> tuple[Fault, ...]:
+        return self._struck(FaultPoint.FILL, known.order)
 
-    def _fill_before_ack(self, order_id: BrokerOrderId, told: list[AnyReport]) -> list[AnyReport]:
-        held = self._held.setdefault(order_id, [])
-        if all(isinstance(one, Acknowledged) for one in told):
-            held += told
-            return []
-        self._fill_first.discard(order_id)
-        self._held.pop(order_id)
-        return [told[0], *held, *told[1:]] if isinstance(told[0], Filled) else [*held, *told]
-
-    def _faulty_fill(self, fill: Filled, known: KnownOrder) -> list[AnyReport]:
-        if "-F" in fill.exec_id:
-            return [fill]
-        told: list[AnyReport] = [fill]
-        for fault in self._struck(FaultPoint.FILL, known.order):
-            if fault.do is FaultKind.DUPLICATE_EXECUTION:
-                told.append(fill)
-            elif fault.do is FaultKind.LOST_FILL:
-                told = []
-            elif fault.do is FaultKind.OVER_FILL:
-                extra = self._make_up(known, fault.quantity_percent, known.quantity, fill.price)
-                self._write(Reported(written_at=self._wall_clock(), report=extra))
-                told.append(extra)
-        return told
-
-    def _make_up(self, known: KnownOrder, percent: int, whole: Decimal, price: Decimal | None = None) -> Filled:
+    def _write_made_up(self, known: KnownOrder, percent: int, whole: Decimal, price: Decimal | None) -> Filled:
+        """An execution that the book never saw, written down like any other."""
         order = known.order
         instrument = self.state.instruments[order.instrument_id]
         quote = self.engine.quote(order.instrument_id)
@@ -347,7 +303,7 @@ class SimVenue:
         part = quantise(multiply(whole, Decimal(percent)) / 100)
         quantity = max(instrument.lot_size, subtract(part, part % instrument.lot_size))
         self._made_up += 1
-        return Filled(
+        fill = Filled(
             broker_account_id=order.broker_account_id,
             broker_at=self.engine.now,
             wire_id=order.wire_id,
@@ -359,17 +315,8 @@ class SimVenue:
             price=price,
             fee=Decimal(0),
         )
-
-    def _mute(self, order_id: BrokerOrderId, point: FaultPoint) -> None:
-        self._muted.setdefault(order_id, []).extend(_ANSWERS[point])
-
-    def _is_muted(self, report: AnyReport) -> bool:
-        assert report.broker_order_id is not None
-        muted = self._muted.get(report.broker_order_id)
-        if not muted or type(report) not in muted:
-            return False
-        del self._muted[report.broker_order_id]
-        return True
+        self._write(Reported(written_at=self._wall_clock(), report=fill))
+        return fill
 
     def _struck(self, point: FaultPoint, order: NewOrder) -> tuple[Fault, ...]:
         return self.faults.strike(point, symbol=self.state.symbol(order.instrument_id), order_type=order.order_type)
@@ -392,28 +339,6 @@ class SimVenue:
                 self._settle(self.engine.replace(known.terms(), asked.terms))
             if known.cancel_waits:
                 self._settle(self.engine.cancel(known.terms()))
-
-    def _part(self, part: SnapshotPart, query: SnapshotQuery, as_of: datetime) -> WirePart:
-        state, accounts, since = self.state, set(query.accounts), query.since
-        plain = WirePart(complete=True, as_of=as_of, since=since)
-        if part is SnapshotPart.ORDERS:
-            shown = tuple(
-                known.snapshot(state.symbol(known.order.instrument_id))
-                for known in state.orders.values()
-                if known.order.broker_account_id in accounts
-                and (known.is_live or since is None or known.changed_at >= since)
-            )
-            return msgspec.structs.replace(plain, orders=shown)
-        if part is SnapshotPart.EXECUTIONS:
-            executions = tuple(
-                fill
-                for written_at, fill in state.executions
-                if fill.broker_account_id in accounts and (since is None or written_at >= since)
-            )
-            return msgspec.structs.replace(plain, executions=executions)
-        if part is SnapshotPart.POSITIONS:
-            return msgspec.structs.replace(plain, positions=state.holdings.position_snapshots(accounts))
-        return msgspec.structs.replace(plain, cash=state.holdings.cash_snapshots(accounts))
 
 
 def _early(struck: tuple[Fault, ...], command: Command) -> list[Effect] | None:
