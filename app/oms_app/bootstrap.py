@@ -25,6 +25,7 @@ from oms_app.flow.publishing import LogReader
 from oms_app.flow.routing import Directory
 from oms_app.flow.rulebook import make_rules
 from oms_app.lifeline import Pulse
+from oms_app.store.config_rows import load_catalogue
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.domain.instrument import Instrument
@@ -170,15 +171,18 @@ def serve_sessions(settings: Settings, pulse: Pulse) -> None:
     """Run the broker sessions until SIGTERM."""
     from oms_app.sessions.process import Sessions
     from oms_app.sessions.runner import Timing
-    from oms_app.store.sql_session_store import SqlSessionStore
+    from oms_app.sessions.sql_rows import SqlSessionStore
 
     services = build_services(settings, process="session")
     brokers = services.registries.brokers
+    session_store = SqlSessionStore(
+        services.store, holder=_holder("session"), lease_s=settings.lease_s, unseal=_open_credentials
+    )
 
     async def serve() -> None:
         sessions = Sessions(
             services.desk,
-            SqlSessionStore(services.store, holder=_holder("session"), lease_s=settings.lease_s),
+            session_store,
             lambda name: brokers[name].contributed if name in brokers else None,
             lease_s=settings.lease_s,
             timing=Timing(
@@ -263,7 +267,9 @@ def _holder(process: str) -> str:
 def _instruments_by_symbol(services: Services) -> dict[str, Instrument]:
     """The active instruments; of several with one symbol, the first by venue."""
     found: dict[str, Instrument] = {}
-    for one in sorted(services.store.instruments(), key=lambda one: (one.symbol, one.venue)):
+    with services.store.read_unit(None) as unit:
+        catalogue = load_catalogue(unit.connection, unit.now)
+    for one in sorted(catalogue.instruments.values(), key=lambda one: (one.symbol, one.venue)):
         if one.is_active:
             found.setdefault(one.symbol, one)
     return found

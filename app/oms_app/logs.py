@@ -20,7 +20,7 @@ NOT_SECRET = frozenset({"lease_token", "key_id", "token_id", "idempotency_key_ha
 """Names that look secret and are not."""
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@\s/]+@")
-_KEYS = re.compile(r"\b(oms|whsec)_[A-Za-z0-9_.+/=-]{16,}")
+_KEYS = re.compile(r"\b(oms_live|whsec)_[A-Za-z0-9_.+/=-]{16,}")
 
 
 def configure_logging(process: str, level: str = "info") -> None:

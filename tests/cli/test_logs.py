@@ -54,7 +54,7 @@ def test_secrets_are_masked_by_name_by_type_and_by_shape() -> None:
         "api_key": "********",
         "params": {"signing_secret": "********", "url": "https://u:********@h/"},
         "value": "********",
-        "key": "oms_********",
+        "key": "oms_live_********",
         "tokens": "********",
         "quantity": 3,
     }

@@ -244,9 +244,9 @@ def _with_credentials(services: Wired) -> DemoFacts:
     """The facts with a new password and a new key; an administrator of an earlier, lost start gets the new password."""
     password = secrets.token_urlsafe(12)
     identity = services.identity
-    identity.ensure_user(EMAIL, password, TENANT_ID, "admin")
+    user_id = identity.reset_password(EMAIL, password) or identity.create_user(EMAIL, password, TENANT_ID, "ADMIN")
     administrator = Principal(
-        principal_id="system:seed", tenant_id=TENANT_ID, scopes=frozenset(str(scope) for scope in Scope)
+        principal_id=f"user:{user_id}", tenant_id=TENANT_ID, scopes=frozenset(str(scope) for scope in Scope)
     )
     key = identity.create_key(administrator, "demo", sorted(administrator.scopes))
     return DemoFacts(

@@ -112,6 +112,14 @@ class Identity:
             raise InvalidRequest("the e-mail address is taken", field="email") from None
         return user_id
 
+    def reset_password(self, email: str, password: str) -> str | None:
+        """The id of the user, who has this password now; None when nobody has the e-mail."""
+        user = self._rows.user_by_email(_clean_email(email))
+        if user is None:
+            return None
+        self._rows.set_password(user.user_id, self._passwords.hash(password))
+        return user.user_id
+
     def sign_in(self, email: str, password: str, *, tenant_id: TenantId | None = None) -> TokenPair:
         """A new session's tokens. Raises SignInFailed, Overloaded (too many sign-ins at once)."""
         user = self._rows.user_by_email(email.strip().lower())

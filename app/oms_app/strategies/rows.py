@@ -1,21 +1,18 @@
-"""Strategy runs as rows: which are wanted, who may run them (lease), where they stand, what became of them."""
+"""Strategy runs as rows: which are wanted, where they stand, what became of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from oms_app.store.rows import scope_of, stamps
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import (
     CONSUMER_CURSORS,
     EVENT_LOG,
-    LAST_QUOTES,
-    LEASES,
     LEDGERS,
     ORDERS,
     STRATEGIES,
@@ -24,11 +21,9 @@ from oms_app.store.tables import (
 )
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.events import Recorded, decode_event
-from oms_kernel.domain.ids import AccountId, EventId, InstrumentId, LedgerId, StrategyId, StrategyRunId, TenantId
-from oms_kernel.domain.market import Quote
+from oms_kernel.domain.ids import AccountId, EventId, LedgerId, StrategyId, StrategyRunId, TenantId
 
 OPEN_STATUSES = ("STARTING", "RUNNING", "STOPPING")
-LEASE_KIND = "run"
 LONGEST_LOG = 64_000
 LONGEST_ERROR = 4_000
 
@@ -45,17 +40,15 @@ class Run(msgspec.Struct, frozen=True):
     ledger_id: LedgerId
     stopping: bool
 
-
-class Lease(msgspec.Struct, frozen=True):
-    """The right to carry a run on; worthless once a later token exists."""
-
-    resource: str
-    token: int
+    @property
+    def resource(self) -> str:
+        """The name under which the run is leased."""
+        return f"run:{self.run_id}"
 
 
 def open_runs(store: SqlStore) -> list[Run]:
     """All runs of all tenants that are not over."""
-    with store.platform_unit() as unit:
+    with store.read_unit(None) as unit:
         tenants = unit.connection.scalars(select(LEDGERS.c.tenant_id).distinct()).all()
     found: list[Run] = []
     for tenant_id in tenants:
@@ -89,48 +82,6 @@ def _open_runs_of(unit: RowsUnit) -> list[Run]:
         )
         for row in unit.connection.execute(query)
     ]
-
-
-def acquire(unit: RowsUnit, run: Run, holder: str, lasts: timedelta) -> Lease | None:
-    """A new lease of the run, or None while another holds it."""
-    resource = f"run:{run.run_id}"
-    leases = LEASES
-    if unit.connection.execute(select(leases.c.token).where(leases.c.resource == resource)).first() is None:
-        row = {"resource": resource, "kind": LEASE_KIND, "tenant_id": run.tenant_id}
-        unit.connection.execute(insert(leases).values(**row, **stamps(unit)))
-    token = unit.connection.execute(
-        update(leases)
-        .where(leases.c.resource == resource)
-        .where(or_(leases.c.expires_at.is_(None), leases.c.expires_at < unit.now, leases.c.holder == holder))
-        .values(
-            token=leases.c.token + 1,
-            holder=holder,
-            expires_at=unit.now + lasts,
-            heartbeat_at=unit.now,
-            updated_at=unit.now,
-        )
-        .returning(leases.c.token)
-    ).scalar_one_or_none()
-    return Lease(resource=resource, token=token) if token is not None else None
-
-
-def renew(unit: RowsUnit, lease: Lease, lasts: timedelta) -> bool:
-    """Whether the lease is still the holder's; then it lasts its whole time again."""
-    renewed = unit.connection.execute(
-        update(LEASES)
-        .where(LEASES.c.resource == lease.resource, LEASES.c.token == lease.token)
-        .values(expires_at=unit.now + lasts, heartbeat_at=unit.now, updated_at=unit.now)
-    )
-    return renewed.rowcount == 1
-
-
-def release(unit: RowsUnit, lease: Lease, *, is_over: bool) -> None:
-    """End the lease at once; is_over: nobody needs it any more."""
-    unit.connection.execute(
-        update(LEASES)
-        .where(LEASES.c.resource == lease.resource, LEASES.c.token == lease.token)
-        .values(expires_at=None, holder="", is_wanted=not is_over, updated_at=unit.now)
-    )
 
 
 def set_status(unit: RowsUnit, run: Run, status: str, *, error: str = "", restarts: int | None = None) -> None:
@@ -192,17 +143,6 @@ def begin_cursor(unit: RowsUnit, consumer: str, ledger_id: LedgerId, seq: int) -
     return seq
 
 
-def move_cursor(unit: RowsUnit, run: Run, consumer: str, expected: int, seq: int) -> bool:
-    """Whether the consumer still stood at `expected`; then it stands at `seq` now."""
-    cursors = CONSUMER_CURSORS
-    moved = unit.connection.execute(
-        update(cursors)
-        .where(cursors.c.consumer == consumer, cursors.c.ledger_id == run.ledger_id, cursors.c.seq == expected)
-        .values(seq=seq, updated_at=unit.now)
-    )
-    return moved.rowcount == 1
-
-
 def own_history(unit: RowsUnit, run: Run, until_seq: int) -> list[Recorded]:
     """Everything that happened to the strategy's own orders up to a seq."""
     log = EVENT_LOG
@@ -223,27 +163,6 @@ def own_history(unit: RowsUnit, run: Run, until_seq: int) -> list[Recorded]:
             event_id=EventId(row.event_id),
             recorded_at=row.recorded_at,
             event=decode_event(row.kind, row.version, row.payload),
-        )
-        for row in unit.connection.execute(query)
-    ]
-
-
-def quotes(unit: RowsUnit, received_after: datetime | None) -> list[Quote]:
-    """The last quotes that were received after a time."""
-    table = LAST_QUOTES
-    query = select(table).order_by(table.c.received_at)
-    if received_after is not None:
-        query = query.where(table.c.received_at > received_after)
-    return [
-        Quote(
-            instrument_id=InstrumentId(row.instrument_id),
-            bid=row.bid,
-            bid_size=row.bid_size,
-            ask=row.ask,
-            ask_size=row.ask_size,
-            last=row.last,
-            data_at=row.data_at,
-            received_at=row.received_at,
         )
         for row in unit.connection.execute(query)
     ]

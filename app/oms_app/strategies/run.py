@@ -21,6 +21,7 @@ from oms_app.flow.pretrade import OrderDraft
 from oms_app.flow.principal import Principal
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.scopes import Scope
+from oms_app.store import cursors
 from oms_app.store.sql_store import SqlStore
 from oms_app.strategies import rows
 from oms_app.strategies.memory import OwnOrders
@@ -151,8 +152,7 @@ class RunLoop:
 
     def _tell_quotes(self, process: StrategyProcess) -> bool:
         """Whether there were new quotes of the strategy's symbols."""
-        with self._wiring.store.read_unit(self._run.tenant_id) as unit:
-            quotes = rows.quotes(unit, self._quotes_after)
+        quotes = self._wiring.store.quotes(self._quotes_after)
         told = False
         for quote in quotes:
             self._quotes_after = quote.received_at
@@ -189,7 +189,7 @@ class RunLoop:
                     self._lines.append(f"order not placed: {item.error.code}: {item.error.detail}")
         elif step is not None:
             with self._wiring.store.tenant_unit(self._run.tenant_id) as unit:
-                if not rows.move_cursor(unit, self._run, step.consumer, step.expected_seq, step.seq):
+                if not cursors.advance(unit, step.consumer, self._run.ledger_id, step.expected_seq, step.seq):
                     raise LostRun(self._run.run_id)
 
     def _cancel(self, action: StrategyCancel) -> None:
@@ -226,7 +226,7 @@ class RunLoop:
             if lines:
                 rows.write_log(unit, self._run, lines)
             if self._read_seq - self._stored_seq >= PAGE:
-                if not rows.move_cursor(unit, self._run, self._consumer, self._stored_seq, self._read_seq):
+                if not cursors.advance(unit, self._consumer, self._run.ledger_id, self._stored_seq, self._read_seq):
                     raise LostRun(self._run.run_id)
                 self._stored_seq = self._read_seq
             return rows.is_stopping(unit, self._run)

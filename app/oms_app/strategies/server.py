@@ -11,6 +11,7 @@ from datetime import timedelta
 import structlog
 
 from oms_app.flow.control import Control
+from oms_app.store import leases
 from oms_app.store.unit_of_work import Conflict, StoreUnavailable
 from oms_app.strategies import rows
 from oms_app.strategies.process import StrategyFailed
@@ -18,6 +19,7 @@ from oms_app.strategies.run import LostRun, RunLoop, Wiring
 from oms_kernel.domain import events as ev
 from oms_kernel.registry import Registries
 
+LEASE_KIND = "run"
 LOOK_EVERY_S = 0.5
 STOP_LIMIT_S = 8.0
 FAILURES_ALLOWED = 5
@@ -31,13 +33,13 @@ class RunKeeper:
     """One claimed run: renews its lease, starts it again when it fails, and gives up after five failures in a row."""
 
     def __init__(
-        self, wiring: Wiring, control: Control, run: rows.Run, target: str, lease: rows.Lease, lease_s: float
+        self, wiring: Wiring, control: Control, run: rows.Run, target: str, token: int, lease_s: float
     ) -> None:
         self._wiring = wiring
         self._control = control
         self.run = run
         self._target = target
-        self._lease = lease
+        self._token = token
         self._lasts = timedelta(seconds=lease_s)
         self._good_until = time.monotonic() + lease_s
         self._stopping = threading.Event()
@@ -65,7 +67,7 @@ class RunKeeper:
         """Keep the lease; a lost one ends the run here."""
         began = time.monotonic()
         with self._wiring.store.platform_unit() as unit:
-            if rows.renew(unit, self._lease, self._lasts):
+            if leases.heartbeat(unit, self.run.resource, self._token, self._lasts):
                 self._good_until = began + self._lasts.total_seconds()
             else:
                 self._good_until = 0.0
@@ -133,7 +135,9 @@ class RunKeeper:
     def _release(self, is_over: bool) -> None:
         try:
             with self._wiring.store.platform_unit() as unit:
-                rows.release(unit, self._lease, is_over=is_over)
+                leases.release(unit, self.run.resource, self._token)
+                if is_over:
+                    leases.want(unit, self.run.resource, kind=LEASE_KIND, tenant_id=self.run.tenant_id, is_wanted=False)
         except StoreUnavailable as error:
             log.warning("a lease was not released", run_id=self.run.run_id, error=str(error))
 
@@ -190,9 +194,9 @@ def _claim(
             rows.set_status(unit, run, "ERROR", error=f"no installed plugin provides the strategy {run.strategy}")
         return None
     with wiring.store.platform_unit() as unit:
-        lease = rows.acquire(unit, run, holder, timedelta(seconds=lease_s))
-    if lease is None:
+        token = leases.acquire(unit, run.resource, holder, timedelta(seconds=lease_s))
+    if token is None:
         return None
     contributed = registered.contributed
     target = f"{contributed.__module__}:{contributed.__qualname__}"
-    return RunKeeper(wiring, control, run, target, lease, lease_s)
+    return RunKeeper(wiring, control, run, target, token, lease_s)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from oms_app.flow.publishing import LogReader, public_event
+from oms_app.store import cursors
 from oms_app.store.sql_store import SqlStore
 from oms_app.workers import rows
 from oms_kernel.domain.events import Recorded
@@ -37,11 +38,8 @@ class FanOut:
         return moved
 
     def _advance(self, tenant_id: TenantId, ledger_id: LedgerId, head: int) -> bool:
-        with self._store.tenant_unit(tenant_id) as unit:
-            position = rows.cursor(unit, CONSUMER, ledger_id)
-            if position is None:
-                position = 0
-                rows.begin_cursor(unit, CONSUMER, ledger_id, position)
+        with self._store.read_unit(tenant_id) as unit:
+            position = cursors.cursor(unit, CONSUMER, ledger_id)
         self._positions[ledger_id] = position
         if position >= head:
             return False
@@ -49,7 +47,7 @@ class FanOut:
         if not events:
             return False
         with self._store.tenant_unit(tenant_id) as unit:
-            if not rows.move_cursor(unit, CONSUMER, ledger_id, position, events[-1].seq):
+            if not cursors.advance(unit, CONSUMER, ledger_id, position, events[-1].seq):
                 return True
             wanted = [one for one in rows.webhooks(unit) if one.is_active]
             rows.add_deliveries(unit, self._deliveries(ledger_id, wanted, events))

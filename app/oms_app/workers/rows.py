@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import insert, or_, select, update
 
 from oms_app.store.rows import scope_of, stamps
-from oms_app.store.tables import CONSUMER_CURSORS, DUE_WORK, TENANTS, WEBHOOK_DELIVERIES, WEBHOOKS
+from oms_app.store.tables import DUE_WORK, TENANTS, WEBHOOK_DELIVERIES, WEBHOOKS
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.ids import LedgerId, TenantId
 
@@ -78,34 +78,6 @@ def allows_private_addresses(unit: RowsUnit) -> bool:
     """Whether the tenant's webhooks may go to private addresses."""
     settings = unit.connection.scalar(select(TENANTS.c.settings).where(TENANTS.c.tenant_id == scope_of(unit)))
     return bool((settings or {}).get("allow_private_webhooks"))
-
-
-def cursor(unit: RowsUnit, consumer: str, ledger_id: LedgerId) -> int | None:
-    """Where a consumer of a ledger stands; None before its first step."""
-    found: int | None = unit.connection.scalar(
-        select(CONSUMER_CURSORS.c.seq).where(
-            CONSUMER_CURSORS.c.consumer == consumer, CONSUMER_CURSORS.c.ledger_id == ledger_id
-        )
-    )
-    return found
-
-
-def begin_cursor(unit: RowsUnit, consumer: str, ledger_id: LedgerId, seq: int) -> None:
-    """Let a consumer begin after a seq."""
-    unit.connection.execute(
-        insert(CONSUMER_CURSORS).values(consumer=consumer, ledger_id=ledger_id, seq=seq, **stamps(unit))
-    )
-
-
-def move_cursor(unit: RowsUnit, consumer: str, ledger_id: LedgerId, expected: int, seq: int) -> bool:
-    """Whether the consumer still stood at `expected`; then it stands at `seq` now."""
-    cursors = CONSUMER_CURSORS
-    moved = unit.connection.execute(
-        update(cursors)
-        .where(cursors.c.consumer == consumer, cursors.c.ledger_id == ledger_id, cursors.c.seq == expected)
-        .values(seq=seq, updated_at=unit.now)
-    )
-    return moved.rowcount == 1
 
 
 def add_deliveries(unit: RowsUnit, rows: Sequence[dict[str, Any]]) -> None:

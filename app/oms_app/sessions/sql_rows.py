@@ -1,0 +1,166 @@
+"""The SessionStore on SQL: wanted connections, their leases on the database's time, status rows, quotes, storage."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from oms_app.sessions.ports import Connection
+from oms_app.store import connector_storage, leases
+from oms_app.store.config_rows import connection_resource, load_catalogue
+from oms_app.store.sql_store import SqlStore
+from oms_app.store.tables import (
+    ACCOUNT_ROUTES,
+    BROKER_ACCOUNTS,
+    BROKER_CONNECTIONS,
+    LAST_QUOTES,
+    LEDGERS,
+    TRADING_ACCOUNTS,
+)
+from oms_app.store.unit_of_work import RowsUnit
+from oms_kernel.contracts.broker import BrokerAccount
+from oms_kernel.domain.ids import BrokerAccountId, ConnectionId, LedgerId, TenantId
+from oms_kernel.domain.instrument import Instrument
+from oms_kernel.domain.market import Quote
+
+Unseal = Callable[[str, str, bytes], dict[str, Any]]
+"""(tenant, connection, sealed credentials) -> the secret parameters in clear."""
+
+
+class SqlSessionStore:
+    """A SessionStore on an SqlStore. holder: names this process in leases."""
+
+    def __init__(self, store: SqlStore, *, holder: str, lease_s: float, unseal: Unseal) -> None:
+        self._store = store
+        self._holder = holder
+        self._ttl = timedelta(seconds=lease_s)
+        self._unseal = unseal
+
+    def wanted(self) -> Sequence[Connection]:
+        """Every connection that is to be connected, of all tenants."""
+        with self._store.read_unit(None) as unit:
+            tenants = unit.connection.scalars(select(LEDGERS.c.tenant_id).distinct()).all()
+        found: list[Connection] = []
+        for tenant_id in tenants:
+            with self._store.read_unit(TenantId(tenant_id)) as unit:
+                found += self._wanted_of(unit, TenantId(tenant_id))
+        return found
+
+    def acquire(self, connection_id: ConnectionId) -> int | None:
+        """The token of a new lease, or None while another session holds it."""
+        with self._store.platform_unit() as unit:
+            return leases.acquire(unit, connection_resource(connection_id), self._holder, self._ttl)
+
+    def renew(self, connection_id: ConnectionId, token: int) -> bool:
+        """Whether the lease is still the caller's."""
+        with self._store.platform_unit() as unit:
+            return leases.heartbeat(unit, connection_resource(connection_id), token, self._ttl)
+
+    def release(self, connection_id: ConnectionId, token: int) -> None:
+        """End the lease at once."""
+        with self._store.platform_unit() as unit:
+            leases.release(unit, connection_resource(connection_id), token)
+
+    def set_status(
+        self, tenant_id: TenantId, connection_id: ConnectionId, status: str, detail: str, heard_at: datetime | None
+    ) -> None:
+        """Write the connection's status row."""
+        values: dict[str, Any] = {"status": status, "detail": detail}
+        if heard_at is not None:
+            values["last_heard_at"] = heard_at
+        table = BROKER_CONNECTIONS
+        with self._store.tenant_unit(tenant_id) as unit:
+            unit.connection.execute(
+                update(table)
+                .where(table.c.tenant_id == tenant_id, table.c.connection_id == connection_id)
+                .values(updated_at=unit.now, **values)
+            )
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What can be traded."""
+        with self._store.read_unit(None) as unit:
+            return tuple(load_catalogue(unit.connection, unit.now).instruments.values())
+
+    def put_quotes(self, quotes: Iterable[Quote]) -> None:
+        """Replace the last quotes of these instruments; an older one never replaces a newer one."""
+        rows = [{name: getattr(quote, name) for name in LAST_QUOTES.c.keys()} for quote in quotes]
+        if not rows:
+            return
+        with self._store.platform_unit() as unit:
+            insert = postgres_insert if unit.connection.dialect.name == "postgresql" else sqlite_insert
+            statement = insert(LAST_QUOTES)
+            changed = {name: statement.excluded[name] for name in rows[0] if name != "instrument_id"}
+            unit.connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["instrument_id"],
+                    set_=changed,
+                    where=LAST_QUOTES.c.received_at <= statement.excluded.received_at,
+                ),
+                sorted(rows, key=lambda row: str(row["instrument_id"])),
+            )
+
+    def storage_get(self, tenant_id: TenantId, connection_id: ConnectionId, key: str) -> str | None:
+        """A value of the connector's durable store."""
+        with self._store.read_unit(tenant_id) as unit:
+            return connector_storage.get_value(unit.connection, tenant_id, connection_id, key)
+
+    def storage_put(self, tenant_id: TenantId, connection_id: ConnectionId, key: str, value: str) -> None:
+        """Remember a value; durable when it returns."""
+        with self._store.tenant_unit(tenant_id) as unit:
+            connector_storage.put_value(unit.connection, unit.now, tenant_id, connection_id, key, value)
+
+    def _wanted_of(self, unit: RowsUnit, tenant_id: TenantId) -> list[Connection]:
+        table = BROKER_CONNECTIONS
+        query = select(table).where(
+            table.c.tenant_id == tenant_id, table.c.desired == "CONNECTED", table.c.closed_at.is_(None)
+        )
+        return [
+            Connection(
+                tenant_id=tenant_id,
+                connection_id=ConnectionId(row.connection_id),
+                broker=row.broker,
+                params={**row.params, **self._secrets(tenant_id, row.connection_id, row.credentials)},
+                accounts=_accounts(unit, tenant_id, row.connection_id),
+                ledgers=_ledgers(unit, tenant_id, row.connection_id),
+            )
+            for row in unit.connection.execute(query).all()
+        ]
+
+    def _secrets(self, tenant_id: str, connection_id: str, sealed: bytes | None) -> dict[str, Any]:
+        return self._unseal(tenant_id, connection_id, sealed) if sealed else {}
+
+
+def _accounts(unit: RowsUnit, tenant_id: TenantId, connection_id: str) -> tuple[BrokerAccount, ...]:
+    table = BROKER_ACCOUNTS
+    query = select(table).where(
+        table.c.tenant_id == tenant_id, table.c.connection_id == connection_id, table.c.is_active
+    )
+    return tuple(
+        BrokerAccount(
+            broker_account_id=BrokerAccountId(row.broker_account_id),
+            account_number=row.account_number,
+            account_type=row.account_type,
+            base_currency=row.base_currency,
+        )
+        for row in unit.connection.execute(query)
+    )
+
+
+def _ledgers(unit: RowsUnit, tenant_id: TenantId, connection_id: str) -> tuple[LedgerId, ...]:
+    """The ledgers of the trading accounts that are routed to the connection's accounts."""
+    accounts, routes, brokers = TRADING_ACCOUNTS, ACCOUNT_ROUTES, BROKER_ACCOUNTS
+    query = (
+        select(accounts.c.ledger_id)
+        .distinct()
+        .join(routes, (routes.c.tenant_id == accounts.c.tenant_id) & (routes.c.account_id == accounts.c.account_id))
+        .join(
+            brokers,
+            (brokers.c.tenant_id == routes.c.tenant_id) & (brokers.c.broker_account_id == routes.c.broker_account_id),
+        )
+        .where(accounts.c.tenant_id == tenant_id, brokers.c.connection_id == connection_id)
+        .order_by(accounts.c.ledger_id)
+    )
+    return tuple(LedgerId(one) for one in unit.connection.scalars(query))
