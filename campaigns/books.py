@@ -1,0 +1,101 @@
+"""A home at rest in, both sides' books out: our rows from the database, the broker's from its own ledger file."""
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from campaigns.checks import Books, BrokerOrder, Execution, OurOrder
+from oms_app.cli.demo import TENANT_ID
+from oms_app.store import tables as t
+from oms_app.store.sql_store import SqlStore
+from oms_kernel.domain.lifecycle import Evidence, OrderStatus
+from oms_kernel.domain.order import NET_BOOK, Order
+
+NEVER_HAD = frozenset({Evidence.NEVER_SENT, Evidence.OWN_CHECK})
+
+
+def read_books(database_url: str, home: Path) -> Books:
+    """Both sides' books."""
+    store = SqlStore(database_url, pool_size=2)
+    try:
+        with store.read_unit(TENANT_ID) as unit:
+            rows = unit.connection.execute(
+                select(t.ORDERS.c.document, t.ORDERS.c.state).where(t.ORDERS.c.tenant_id == TENANT_ID)
+            ).all()
+            fills = unit.connection.execute(select(t.EXECUTIONS).where(t.EXECUTIONS.c.tenant_id == TENANT_ID)).all()
+            held = unit.connection.execute(
+                select(t.POSITIONS.c.instrument_id, t.POSITIONS.c.quantity).where(
+                    t.POSITIONS.c.tenant_id == TENANT_ID, t.POSITIONS.c.book == NET_BOOK
+                )
+            ).all()
+    finally:
+        store.close()
+    ledger = read_broker_ledger(home)
+    return Books(
+        orders=[our_order(row.document, row.state) for row in rows],
+        executions=[
+            Execution(row.exec_id, row.instrument_id, _signed(row.side, row.quantity), row.price)
+            for row in fills
+            if not row.is_busted
+        ],
+        positions={row.instrument_id: row.quantity for row in held if row.quantity},
+        broker_orders=[BrokerOrder(one["wire_id"], one["broker_order_id"]) for one in ledger["orders"]],
+        broker_executions=[
+            Execution(
+                one["exec_id"],
+                one["instrument_id"],
+                _signed(one["side"], Decimal(one["quantity"])),
+                Decimal(one["price"]),
+            )
+            for one in ledger["executions"]
+        ],
+    )
+
+
+def count_states(database_url: str, states: frozenset[str]) -> int:
+    """How many orders are in one of these states now."""
+    store = SqlStore(database_url, pool_size=2)
+    try:
+        with store.read_unit(TENANT_ID) as unit:
+            query = select(t.ORDERS.c.order_id).where(t.ORDERS.c.tenant_id == TENANT_ID, t.ORDERS.c.state.in_(states))
+            return len(unit.connection.execute(query).all())
+    finally:
+        store.close()
+
+
+def our_order(document: str, state: str) -> OurOrder:
+    """What an order's row claims."""
+    order = msgspec.json.decode(document, type=Order)
+    at_broker: bool | None = None
+    if order.evidence in NEVER_HAD or order.reason_code == "NOT_AT_BROKER":
+        at_broker = False
+    elif order.filled_quantity or order.status in (OrderStatus.WORKING, OrderStatus.FILLED, OrderStatus.CANCELED):
+        at_broker = True
+    return OurOrder(
+        order_id=order.order_id,
+        client_order_id=order.request.client_order_id,
+        state=state,
+        wire_ids=tuple(order.wire_ids),
+        at_broker=at_broker,
+    )
+
+
+def read_broker_ledger(home: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the simulated broker wrote down itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", "oms_sim_broker.server", "ledger", "--home", str(home), "--json"],
+        capture_output=True,
+        check=True,
+    )
+    ledger: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
+    return ledger
+
+
+def _signed(side: str, quantity: Decimal) -> Decimal:
+    return quantity if side == "BUY" else -quantity

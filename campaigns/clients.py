@@ -1,0 +1,176 @@
+"""Seeded client threads against the API: orders, cancels, replaces and repeats, every order noted before it is sent."""
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from campaigns.history import Answer, History, Told, answer_of
+
+SYMBOLS = {"SPY": "450", "AAPL": "190", "MSFT": "410"}
+RESTING = {"SPY": "420", "AAPL": "178", "MSFT": "385"}
+"""A limit well below the starting price: rests, unless the walk of the synthetic feed comes down to it."""
+BULK = (5, 25)
+TIMEOUT_S = 10.0
+SETTLE_S = 30.0
+
+
+class Refused(Exception):
+    """Nobody listens: nothing was sent."""
+
+
+class Client:
+    """One caller of the API. A new connection for each request, so that nothing is sent twice by a library."""
+
+    def __init__(self, port: int, api_key: str) -> None:
+        self._port = port
+        self._headers = {"X-API-Key": api_key, "Content-Type": "application/json"}
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """(status, JSON) of the answer; status 0 when there was none. Raises Refused when nothing was sent."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise Refused(str(error)) from None
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, self._headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            return answer.status, json.loads(text) if text else None
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            return 0, None
+        finally:
+            connection.close()
+
+
+class Trader:
+    """One seeded thread that trades until it is stopped; `posting` is called right before each new order goes out."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        history: History,
+        *,
+        account_id: str,
+        seed: int,
+        pause_s: float,
+        posting: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._client = client
+        self._history = history
+        self._account_id = account_id
+        self._random = random.Random(f"{seed} {name}")
+        self._pause_s = pause_s
+        self._posting = posting
+        self._count = 0
+        self._order_ids: list[str] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the request under way. Raises what ended the thread."""
+        self._stopping.set()
+        self._thread.join(3 * TIMEOUT_S)
+        if self.error is not None:
+            raise self.error
+
+    def settle(self) -> None:
+        """Send again what has no answer that promises something, under the same id, until it has one."""
+        deadline = time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline:
+            mine = [one for one in self._history.all() if one.client_order_id.startswith(f"{self._name}-")]
+            open_ends = [one for one in mine if not one.is_settled]
+            if not open_ends:
+                return
+            for posted in open_ends:
+                try:
+                    self._post(posted.client_order_id, posted.body)
+                except Refused:
+                    time.sleep(0.1)
+
+    def _run(self) -> None:
+        acts = (self._place, self._place_many, self._cancel, self._replace, self._repeat)
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._random.choices(acts, weights=(60, 12, 15, 8, 5))[0]()
+                except Refused:
+                    self._stopping.wait(0.05)
+                self._stopping.wait(self._random.expovariate(1 / self._pause_s))
+        except BaseException as error:
+            self.error = error
+
+    def _new_order(self) -> tuple[str, dict[str, Any]]:
+        self._count += 1
+        client_order_id = f"{self._name}-{self._count}"
+        symbol = self._random.choice(sorted(SYMBOLS))
+        order: dict[str, Any] = {
+            "account_id": self._account_id,
+            "symbol": symbol,
+            "side": "BUY",
+            "quantity": str(self._random.randint(1, 50)),
+            "client_order_id": client_order_id,
+        }
+        kind = self._random.random()
+        if kind < 0.6:
+            order |= {"order_type": "MARKET", "side": self._random.choice(("BUY", "SELL"))}
+        else:
+            order |= {"order_type": "LIMIT", "limit_price": RESTING[symbol]}
+        return client_order_id, order
+
+    def _place(self) -> None:
+        client_order_id, order = self._new_order()
+        self._history.ask(client_order_id, order)
+        self._post(client_order_id, order)
+
+    def _post(self, client_order_id: str, order: dict[str, Any]) -> None:
+        self._posting()
+        status, body = self._client.ask("POST", "/api/v1/orders", order)
+        self._note(client_order_id, answer_of(status, body) if status else Answer(Told.UNKNOWN))
+
+    def _place_many(self) -> None:
+        orders = dict(self._new_order() for _ in range(self._random.randint(*BULK)))
+        for client_order_id, order in orders.items():
+            self._history.ask(client_order_id, order)
+        self._posting()
+        status, body = self._client.ask("POST", "/api/v1/orders/bulk", {"orders": list(orders.values())})
+        if status == 200:
+            for client_order_id, item in zip(orders, body["results"], strict=True):
+                self._note(client_order_id, answer_of(item["status"], item["order"] or item["problem"]))
+            return
+        for client_order_id in orders:
+            self._note(client_order_id, answer_of(status, None) if status else Answer(Told.UNKNOWN))
+
+    def _cancel(self) -> None:
+        if self._order_ids:
+            order_id = self._random.choice(self._order_ids[-50:])
+            self._client.ask("POST", f"/api/v1/orders/{order_id}/cancel")
+
+    def _replace(self) -> None:
+        if self._order_ids:
+            order_id = self._random.choice(self._order_ids[-50:])
+            self._client.ask("PATCH", f"/api/v1/orders/{order_id}", {"quantity": str(self._random.randint(1, 60))})
+
+    def _repeat(self) -> None:
+        """Send an order again that may be known."""
+        if self._count:
+            wanted = f"{self._name}-{self._random.randint(max(1, self._count - 30), self._count)}"
+            for posted in self._history.all():
+                if posted.client_order_id == wanted:
+                    self._post(wanted, posted.body)
+
+    def _note(self, client_order_id: str, answer: Answer) -> None:
+        self._history.hear(client_order_id, answer)
+        if answer.told is Told.STORED and answer.order_id is not None:
+            self._order_ids.append(answer.order_id)
