@@ -1,0 +1,1 @@
+"""Decisions over one ledger, told as stories and walked at random."""
