@@ -130,10 +130,13 @@ def capabilities(registries: Registries, broker: str) -> BrokerCapabilities | No
 
 
 def create_app(services: Services) -> Flask:
-    """The WSGI application of `oms api`."""
+    """The WSGI application of `oms api`: the API and the dashboard."""
     from oms_app.api import create_api
+    from oms_app.dashboard import create_dashboard
 
-    return create_api(services)
+    app = create_api(services)
+    app.register_blueprint(create_dashboard(services))
+    return app
 
 
 # Processes --------------------------------------------------------------------------------------------------

@@ -1,0 +1,123 @@
+"""Services in, the blueprint out: each view asks for a session and one scope, each answer has a strict CSP."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, Response, g, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from oms_app.dashboard import showing, sign_in
+from oms_app.dashboard.desk import Desk
+from oms_app.dashboard.policy import content_policy, stream_origin
+from oms_app.dashboard.rows import DeskRows
+from oms_app.dashboard.services import DashboardServices
+from oms_app.dashboard.sessions import Sessions
+from oms_app.flow.errors import FlowError
+from oms_app.flow.scopes import Scope
+from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
+from oms_kernel.domain.errors import KernelError
+
+PUBLIC = "public"
+View = Callable[..., ResponseReturnValue]
+
+
+def create_dashboard(services: DashboardServices) -> Blueprint:
+    """The pages `/` and `/login`, the fragments under `/desk` and the files under `/static`."""
+    settings = services.settings
+    sessions = Sessions(
+        services.identity,
+        settings.secret_key.reveal(),
+        secure=settings.url.startswith("https:"),
+        lifetime_s=int(settings.refresh_token_s),
+    )
+    blueprint = Blueprint(
+        "dashboard", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
+    )
+    desk = Desk(services, DeskRows(services.store), sessions, max_age=timedelta(seconds=settings.quote_max_age_s))
+    door = sign_in.Door(services.identity, sessions)
+
+    def route(rule: str, view: View, scope: str, method: str = "GET") -> None:
+        guarded = _public(view) if scope == PUBLIC else _guarded(view, scope, sessions)
+        guarded.oms_scope = scope  # type: ignore[attr-defined]  # every route says who may call it
+        blueprint.add_url_rule(rule, view.__name__, guarded, methods=[method])
+
+    route("/login", door.show_login, PUBLIC)
+    route("/login", door.log_in, PUBLIC, "POST")
+    route("/login/renew", door.renew, PUBLIC, "POST")
+    route("/logout", door.log_out, PUBLIC, "POST")
+    route("/", desk.show_desk, Scope.VIEW_ORDERS)
+    route("/desk/status", desk.show_status, Scope.VIEW_ORDERS)
+    route("/desk/quotes", desk.show_quotes, Scope.VIEW_ORDERS)
+    route("/desk/orders", desk.show_orders, Scope.VIEW_ORDERS)
+    route("/desk/positions", desk.show_positions, Scope.VIEW_POSITIONS)
+    route("/desk/orders", desk.place_order, Scope.PLACE_ORDERS, "POST")
+    route("/desk/orders/<order_id>/cancel", desk.cancel_order, Scope.CANCEL_ORDERS, "POST")
+    route("/desk/orders/cancel-all", desk.cancel_all, Scope.CANCEL_ORDERS, "POST")
+
+    @blueprint.after_request
+    def protect(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = content_policy(stream_origin(settings))
+        if not request.path.startswith("/static/"):
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    blueprint.context_processor(lambda: {"show": showing, "Scope": Scope})
+    _answer_errors(blueprint)
+    return blueprint
+
+
+def _public(view: View) -> View:
+    @wraps(view)
+    def public(**arguments: Any) -> ResponseReturnValue:
+        return view(**arguments)
+
+    return public
+
+
+def _guarded(view: View, scope: str, sessions: Sessions) -> View:
+    """The view for people who are signed in, may do it, and ask from our own page."""
+
+    @wraps(view)
+    def guarded(**arguments: Any) -> ResponseReturnValue:
+        caller = sessions.caller(request)
+        if caller is None:
+            if request.method == "GET" and "HX-Request" not in request.headers:
+                return redirect("/login", 303)
+            return render_template("dashboard/problem.html", title="Signed out", detail="Sign in again."), 401
+        if scope not in caller.principal.scopes:
+            return render_template(
+                "dashboard/problem.html", title="Not permitted", detail=f"Your role lacks the scope {scope}."
+            ), 403
+        if request.method != "GET" and not sessions.is_own_form(request, caller):
+            return render_template(
+                "dashboard/problem.html", title="Page out of date", detail="Load the page again, then repeat."
+            ), 403
+        g.caller = caller
+        return view(**arguments)
+
+    return guarded
+
+
+def _answer_errors(blueprint: Blueprint) -> None:
+    def refused(error: FlowError | KernelError) -> ResponseReturnValue:
+        return render_template("dashboard/problem.html", title="Refused", detail=error.detail), 422
+
+    def away(error: Exception) -> ResponseReturnValue:
+        detail = "The database does not answer. Nothing was changed; try again."
+        return render_template("dashboard/problem.html", title="Not available", detail=detail), 503
+
+    def unsure(error: Exception) -> ResponseReturnValue:
+        detail = "The database did not say whether this was stored. Look at the orders before you try again."
+        return render_template("dashboard/problem.html", title="Outcome unknown", detail=detail), 504
+
+    def http(error: HTTPException) -> ResponseReturnValue:
+        return render_template("dashboard/problem.html", title=error.name, detail=error.description), error.code or 500
+
+    blueprint.register_error_handler(FlowError, refused)
+    blueprint.register_error_handler(KernelError, refused)
+    blueprint.register_error_handler(StoreUnavailable, away)
+    blueprint.register_error_handler(CommitUnknown, unsure)
+    blueprint.register_error_handler(HTTPException, http)

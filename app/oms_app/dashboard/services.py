@@ -1,0 +1,43 @@
+"""What the dashboard is given, and nothing more: reads from the store, doors of flow for what changes."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from oms_app.config import Settings
+from oms_app.flow.amendment import Amendment
+from oms_app.flow.identity import Identity
+from oms_app.flow.intake import Intake
+from oms_app.store.sql_store import SqlStore
+
+
+class DashboardServices(Protocol):
+    """The wired parts that the dashboard uses."""
+
+    @property
+    def settings(self) -> Settings:
+        """Addresses and lifetimes."""
+
+    @property
+    def store(self) -> SqlStore:
+        """Snapshots of a tenant's rows."""
+
+    @property
+    def intake(self) -> Intake:
+        """Places orders."""
+
+    @property
+    def amendment(self) -> Amendment:
+        """Cancels orders."""
+
+    @property
+    def identity(self) -> Identity:
+        """Sign-in and sessions."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Now, aware, in UTC."""
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """Fresh ids, for the key of each form."""

@@ -1,0 +1,69 @@
+"""E-mail and password in, a session out: the sign-in page, its silent renewal, and signing out."""
+
+from flask import make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from oms_app.dashboard.sessions import Sessions
+from oms_app.flow.identity import Identity, Overloaded, SignInFailed
+
+
+class Door:
+    """The views that need no session."""
+
+    def __init__(self, identity: Identity, sessions: Sessions) -> None:
+        self._identity = identity
+        self._sessions = sessions
+
+    def show_login(self) -> ResponseReturnValue:
+        """The sign-in form; a browser whose session only needs renewing goes straight to the desk."""
+        pair = self._sessions.renewed(request)
+        if pair is not None:
+            response = redirect("/", 303)
+            self._sessions.begin(response, pair)  # type: ignore[arg-type]
+            return response
+        return self._form("", "", 200)
+
+    def log_in(self) -> ResponseReturnValue:
+        """Sign in, or say what is wrong."""
+        email, password = request.form.get("email", "").strip(), request.form.get("password", "")
+        if not self._sessions.is_own_login(request):
+            return self._form(email, "The page was out of date. Try again.", 403)
+        if not email or not password:
+            return self._form(email, "Enter e-mail and password.", 422)
+        try:
+            pair = self._identity.sign_in(email, password)
+        except SignInFailed:
+            return self._form(email, "E-mail or password is wrong.", 401)
+        except Overloaded:
+            return self._form(email, "Too many sign-ins at once. Try again in a few seconds.", 503)
+        response = redirect("/", 303)
+        self._sessions.begin(response, pair)  # type: ignore[arg-type]
+        return response
+
+    def renew(self) -> ResponseReturnValue:
+        """New cookies for a page that stays open. SameSite=Strict keeps other sites from asking."""
+        pair = self._sessions.renewed(request)
+        if pair is None:
+            return "", 401
+        response = make_response("", 204)
+        self._sessions.begin(response, pair)
+        return response
+
+    def log_out(self) -> ResponseReturnValue:
+        """End the session."""
+        caller = self._sessions.caller(request)
+        if caller is not None and not self._sessions.is_own_form(request, caller):
+            return render_template(
+                "dashboard/problem.html", title="Page out of date", detail="Load the page again, then repeat."
+            ), 403
+        response = redirect("/login", 303)
+        self._sessions.end(response, caller)  # type: ignore[arg-type]
+        return response
+
+    def _form(self, email: str, problem: str, status: int) -> ResponseReturnValue:
+        page = render_template(
+            "dashboard/login.html", email=email, problem=problem, csrf=self._sessions.login_token(request)
+        )
+        response = make_response(page, status)
+        self._sessions.begin_login(request, response)
+        return response
