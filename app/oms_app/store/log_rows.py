@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from oms_app.store.tables import EVENT_LOG, LEDGERS
+from oms_app.store.types import AnyRow
 from oms_kernel.domain.events import Recorded, decode_event
 from oms_kernel.domain.ids import EventId, LedgerId, OrderId, TenantId
 
@@ -27,7 +28,7 @@ def events_after(
         .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.ledger_id == ledger_id, EVENT_LOG.c.seq > after_seq)
         .order_by(EVENT_LOG.c.seq)
     )
-    return [_recorded(row) for row in connection.execute(query.limit(limit) if limit is not None else query)]
+    return [recorded_of(row) for row in connection.execute(query.limit(limit) if limit is not None else query)]
 
 
 def events_at(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, seqs: Sequence[int]) -> list[Recorded]:
@@ -41,7 +42,7 @@ def events_at(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, 
         )
         .order_by(EVENT_LOG.c.seq)
     )
-    return [_recorded(row) for row in connection.execute(query)]
+    return [recorded_of(row) for row in connection.execute(query)]
 
 
 def events_of_order(connection: Connection, tenant_id: TenantId, order_id: OrderId) -> list[Recorded]:
@@ -51,7 +52,7 @@ def events_of_order(connection: Connection, tenant_id: TenantId, order_id: Order
         .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.order_id == order_id)
         .order_by(EVENT_LOG.c.seq)
     )
-    return [_recorded(row) for row in connection.execute(query)]
+    return [recorded_of(row) for row in connection.execute(query)]
 
 
 def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
@@ -60,7 +61,8 @@ def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[Ledger
     return {LedgerId(row.ledger_id): row.seq for row in rows}
 
 
-def _recorded(row: AnyRow) -> Recorded:
+def recorded_of(row: AnyRow) -> Recorded:
+    """The event of a row of event_log."""
     return Recorded(
         seq=row.seq,
         event_id=EventId(row.event_id),

@@ -189,6 +189,16 @@ def rows_of(events: Sequence[ev.Recorded], book: Book) -> Iterator[tuple[Project
             yield projection, rows
 
 
+def event_rows(projection: Projection, recorded: ev.Recorded) -> Rows:
+    """The rows that one event alone gives to a projection that does not come from the book."""
+    return _BUILD[projection]([recorded], _EMPTY, recorded.recorded_at)
+
+
+def book_rows(projection: Projection, book: Book, at: datetime) -> Rows:
+    """The rows that a whole book gives to a projection that comes from it."""
+    return _BUILD[projection]([], book, at)
+
+
 def order_row(order: Order) -> Row:
     """The row of an order."""
     request = order.request
@@ -433,3 +443,5 @@ _BUILDERS: tuple[tuple[Projection, Callable[[Sequence[ev.Recorded], Book, dateti
     (QUARANTINES, _quarantines),
     (DENIALS, _denials),
 )
+_BUILD = dict(_BUILDERS)
+_EMPTY = Book()

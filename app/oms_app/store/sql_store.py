@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select, text
 
@@ -96,7 +97,7 @@ class SqlStore:
 
     @contextmanager
     def read_unit(self, tenant_id: TenantId | None) -> Iterator[RowsUnit]:
-        """A unit that only reads, on a connection of its own; on SQLite one snapshot that waits for no writer."""
+        """A unit that only reads, in one snapshot that waits for no writer."""
         with self._rows_unit(self.readers, tenant_id, read_only=True) as unit:
             yield unit
 
@@ -147,10 +148,10 @@ class SqlStore:
     def _rows_unit(self, engine: Engine, tenant_id: TenantId | None, *, read_only: bool = False) -> Iterator[RowsUnit]:
         with self._connected(engine) as connection:
             if self.dialect == "postgresql":
+                if read_only:
+                    connection = connection.execution_options(**_SNAPSHOT)
                 transaction = connection.begin()
                 setting = {"tenant": tenant_id or ""}
-                if read_only:
-                    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
                 now = connection.execute(_SCOPE, setting).scalar_one()
             else:
                 connection = connection.execution_options(tenant_id=tenant_id)
@@ -173,6 +174,7 @@ class SqlStore:
             raise known from error
 
 
+_SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _SCOPE = text("SELECT clock_timestamp() FROM (SELECT set_config('app.tenant_id', :tenant, true)) AS scope")
 
 
