@@ -1,0 +1,35 @@
+"""The last quote of each instrument: newer replaces older in one statement; what is already newer stays."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from oms_app.store.tables import LAST_QUOTES
+from oms_app.store.unit_of_work import RowsUnit
+from oms_kernel.domain.market import Quote
+
+
+def put_quotes(unit: RowsUnit, quotes: Iterable[Quote]) -> None:
+    """Store the newest of these quotes for each instrument, unless a later one stands there."""
+    newest: dict[str, Quote] = {}
+    for quote in quotes:
+        known = newest.get(quote.instrument_id)
+        if known is None or known.received_at <= quote.received_at:
+            newest[quote.instrument_id] = quote
+    if not newest:
+        return
+    rows = [msgspec.structs.asdict(newest[instrument_id]) for instrument_id in sorted(newest)]
+    make: Any = postgres_insert if unit.connection.dialect.name == "postgresql" else sqlite_insert
+    statement = make(LAST_QUOTES)
+    changed = {column.name: statement.excluded[column.name] for column in LAST_QUOTES.c if not column.primary_key}
+    unit.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["instrument_id"],
+            set_=changed,
+            where=statement.excluded.received_at >= LAST_QUOTES.c.received_at,
+        ),
+        rows,
+    )
