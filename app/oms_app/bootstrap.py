@@ -168,6 +168,8 @@ def serve_stream(settings: Settings, pulse: Pulse) -> None:
         )
     finally:
         services.close()
+    # granian's threads, embedded, abort the process when they meet the end of the interpreter.
+    os._exit(0)
 
 
 def serve_sessions(settings: Settings, pulse: Pulse) -> None:

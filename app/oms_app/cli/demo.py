@@ -52,11 +52,14 @@ INSTRUMENTS: tuple[tuple[str, str, AssetClass, str, str, str, str], ...] = (
 LIMITS: dict[str, dict[str, Any]] = {
     "max_order_quantity": {"max_quantity": "10000"},
     "max_order_notional": {"max_notional": "250000"},
-    "price_collar": {"collar_percent": "10"},
+    "price_collar": {"max_deviation_percent": "10"},
     "max_position": {"max_quantity": "50000"},
     "message_rate": {"per_second": 50, "per_minute": 1000},
+    "restricted_list": {"restrictions": []},
 }
 """Generous limits of the demo, by rule; a rule or check that is not named here runs with its own defaults."""
+ASLEEP = frozenset({"duplicate_order"})
+"""Rules whose row is there for people to wake: the printed order may be repeated at once."""
 
 
 class DemoFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,7 +238,7 @@ def _limit_rows(unit: RowsUnit, registries: Registries) -> None:
             except InvalidRequest:
                 continue
             key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {name}")}
-            made |= _ensure(unit, t.LIMITS, key, rule=name, params=params, version=1)
+            made |= _ensure(unit, t.LIMITS, key, rule=name, params=params, version=1, is_active=name not in ASLEEP)
     if made:
         config_changed(unit)
 

@@ -426,6 +426,10 @@ def _sent_at(order: Any) -> Any:
 
 
 async def _cancelled(tasks: list["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
+    """End the tasks. wait_for of Python 3.11 may swallow a cancellation that meets its result: ask again."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,6 +6,7 @@ Guarantee: a reader gets every event after its position once and in order, from 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -115,10 +116,9 @@ class Tails:
                 continue
             if not moved:
                 self.hint.clear()
-                try:
-                    await asyncio.wait_for(self.hint.wait(), self._poll_s if self._tails else None)
-                except TimeoutError:
-                    pass
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s if self._tails else None):
+                        await self.hint.wait()
 
     async def _turn(self) -> bool:
         tails = list(self._tails.values())
