@@ -8,6 +8,7 @@ from typing import Protocol
 from oms_kernel.domain.ids import BrokerAccountId, InstrumentId
 from oms_kernel.domain.market import Quote
 from oms_sim_broker.protocol import (
+    LARGEST_REQUEST,
     PROTOCOL_VERSION,
     BadFrame,
     ClientMessage,
@@ -88,7 +89,7 @@ class Client:
             self._wake.set()
 
     async def _listen(self) -> None:
-        frames = Frames()
+        frames = Frames(LARGEST_REQUEST)
         signed_in = False
         while not self._ended:
             async with asyncio.timeout(None if signed_in else _SIGN_IN_SECONDS):

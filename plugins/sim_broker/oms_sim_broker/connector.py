@@ -45,6 +45,7 @@ from oms_sim_broker.protocol import (
 )
 
 WIRE_ID_LENGTH = 28
+_PINGS = 3
 Query = Callable[[int], ClientMessage]
 
 
@@ -294,7 +295,7 @@ class SimBrokerConnector:
         interval = self.params.ping_interval_ms / 1000
         loop = asyncio.get_running_loop()
         missed = 0
-        while True:
+        while self._connected:
             await asyncio.sleep(interval)
             asked_at = loop.time()
             try:
@@ -303,11 +304,11 @@ class SimBrokerConnector:
             except TimeoutError:
                 missed += 1
             except NotConnected:
-                return
+                missed += 1
             else:
                 missed = 0
                 self._latency_ms = round((loop.time() - asked_at) * 1000)
-            if missed >= 3:
+            if missed >= _PINGS:
                 self.hear_end("three pings were not answered")
                 return
 

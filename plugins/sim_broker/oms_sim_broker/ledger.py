@@ -75,6 +75,7 @@ class FileLedger:
             raise LedgerLocked(f"{path} is in use by another simulated broker") from None
         try:
             self._cut_torn_line()
+            _sync_folder(path.parent)
         except BaseException:
             os.close(self._file)
             raise
@@ -137,6 +138,15 @@ def read_records(path: Path) -> Iterator[AnyRecord]:
                 yield decoder.decode(line)
             except (msgspec.MsgspecError, ValueError) as error:
                 raise CorruptLedger(f"{path}, line {number}: {error}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name durable too."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _write_all(file: int, data: bytes) -> None:

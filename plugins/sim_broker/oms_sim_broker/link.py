@@ -11,7 +11,16 @@ import msgspec
 
 from oms_kernel.contracts.broker import NotConnected
 from oms_kernel.contracts.plugin import Secret
-from oms_sim_broker.protocol import BadFrame, ClientMessage, Frames, Hello, ServerMessage, frame, server_message
+from oms_sim_broker.protocol import (
+    LARGEST_ANSWER,
+    BadFrame,
+    ClientMessage,
+    Frames,
+    Hello,
+    ServerMessage,
+    frame,
+    server_message,
+)
 
 ENDPOINT_FILE = "sim_broker.endpoint.json"
 _CHUNK = 256 * 1024
@@ -114,7 +123,7 @@ class SocketLink:
 
 
 async def _listen(reader: asyncio.StreamReader, hear: Hear, hear_end: HearEnd) -> None:
-    frames = Frames()
+    frames = Frames(LARGEST_ANSWER)
     try:
         while data := await reader.read(_CHUNK):
             for body in frames.feed(data):

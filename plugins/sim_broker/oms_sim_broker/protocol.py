@@ -25,7 +25,8 @@ from oms_sim_broker.config import AccountConfig
 
 PROTOCOL_VERSION = 1
 _PREFIX = 4
-_LARGEST_FRAME = 256 * 1024 * 1024
+LARGEST_ANSWER = 256 * 1024 * 1024
+LARGEST_REQUEST = 16 * 1024 * 1024
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"):
@@ -212,9 +213,10 @@ def server_message(body: bytes | bytearray) -> ServerMessage:
 
 
 class Frames:
-    """Bytes in as they come, whole frame bodies out."""
+    """Bytes in as they come, whole frame bodies out; `largest` is how many bytes a body may have."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
         self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -225,8 +227,8 @@ class Frames:
         start = 0
         while len(held) - start >= _PREFIX:
             length = int.from_bytes(held[start : start + _PREFIX], "big")
-            if length > _LARGEST_FRAME:
-                raise BadFrame(f"a frame of {length} bytes; at most {_LARGEST_FRAME} are allowed")
+            if length > self._largest:
+                raise BadFrame(f"a frame of {length} bytes; at most {self._largest} are allowed")
             end = start + _PREFIX + length
             if len(held) < end:
                 break

@@ -25,7 +25,7 @@ log = logging.getLogger("oms_sim_broker")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the server, or show a ledger; the exit code: 0 done, 2 wrong use, 3 the ledger is in use or broken."""
+    """Run the server, or show a ledger; the exit code: 0 done, 2 wrong use, 3 the ledger or port cannot be used."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except InvalidRequest as error:
         print(f"oms-sim-broker: {error.detail}", file=sys.stderr)
         return 2
-    except (LedgerLocked, CorruptLedger) as error:
+    except (LedgerLocked, CorruptLedger, OSError) as error:
         print(f"oms-sim-broker: {error}", file=sys.stderr)
         return 3
     return 0

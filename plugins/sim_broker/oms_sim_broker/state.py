@@ -51,6 +51,7 @@ class KnownOrder:
         "filled",
         "limit_price",
         "order",
+        "place_in_line",
         "quantity",
         "reason",
         "received_at",
@@ -79,6 +80,7 @@ class KnownOrder:
         self.stop = order.stop_price
         self.triggered = False
         self.replaces: list[ReplaceReceived] = []
+        self.place_in_line = 0
         self.cancel_waits = False
 
     @property
@@ -109,8 +111,10 @@ class KnownOrder:
         """How far it has come."""
         return Progress(filled_quantity=self.filled, triggered=self.triggered, stop_price=self.stop)
 
-    def adopt(self, terms: NewTerms) -> None:
-        """Take new terms; absent prices stay."""
+    def adopt(self, terms: NewTerms) -> bool:
+        """Take new terms, absent prices stay; whether the order lost its place by that."""
+        before = (self.limit_price, self.stop_price, self.trail_amount, self.trail_percent)
+        larger = terms.quantity > self.quantity
         self.quantity = terms.quantity
         if terms.limit_price is not None:
             self.limit_price = terms.limit_price
@@ -120,6 +124,7 @@ class KnownOrder:
             self.trail_amount, self.trail_percent = terms.trail_amount, None
         elif terms.trail_percent is not None:
             self.trail_amount, self.trail_percent = None, terms.trail_percent
+        return larger or before != (self.limit_price, self.stop_price, self.trail_amount, self.trail_percent)
 
     def snapshot(self, symbol: str) -> OrderSnapshot:
         """The order as the query shows it."""
@@ -154,10 +159,12 @@ class BrokerState:
         self.by_wire_id: dict[tuple[BrokerAccountId, WireId], list[KnownOrder]] = {}
         self.executions: list[tuple[datetime, Filled]] = []
         self.holdings = Holdings()
+        self._line = 0
 
     def live_orders(self) -> list[KnownOrder]:
-        """The orders that may still trade, in the order in which they came."""
-        return [order for order in self.orders.values() if order.is_live]
+        """The orders that may still trade, in the order in which they stand in line."""
+        live = [order for order in self.orders.values() if order.is_live]
+        return sorted(live, key=lambda order: order.place_in_line)
 
     def symbol(self, instrument_id: InstrumentId) -> str:
         """The symbol of an instrument, or '' when it is unknown."""
@@ -170,6 +177,7 @@ class BrokerState:
             self._report(record.report, record.written_at)
         elif isinstance(record, OrderReceived):
             known = KnownOrder(record)
+            self._to_the_end(known)
             self.orders[record.order.broker_order_id] = known
             key = (record.order.broker_account_id, record.order.wire_id)
             self.by_wire_id.setdefault(key, []).append(known)
@@ -177,7 +185,9 @@ class BrokerState:
         elif isinstance(record, StopNoted):
             stopped = self.orders[record.moved.broker_order_id]
             stopped.stop = record.moved.stop_price
-            stopped.triggered = stopped.triggered or record.moved.triggered
+            if record.moved.triggered:
+                stopped.triggered = True
+                self._to_the_end(stopped)
         elif isinstance(record, ReplaceReceived):
             self.orders[record.broker_order_id].replaces.append(record)
             self.clock = max(self.clock, record.at)
@@ -198,6 +208,10 @@ class BrokerState:
         elif isinstance(record, Opened):
             self.ledger_id = record.ledger_id
 
+    def _to_the_end(self, known: KnownOrder) -> None:
+        self._line += 1
+        known.place_in_line = self._line
+
     def _report(self, report: AnyReport, written_at: datetime) -> None:
         self.clock = max(self.clock, report.broker_at)
         assert report.broker_order_id is not None
@@ -212,8 +226,8 @@ class BrokerState:
         elif isinstance(report, Acknowledged):
             known.acknowledged = True
         elif isinstance(report, Replaced):
-            if known.replaces:
-                known.adopt(known.replaces.pop(0).terms)
+            if known.replaces and known.adopt(known.replaces.pop(0).terms):
+                self._to_the_end(known)
         elif isinstance(report, ReplaceRefused):
             if known.replaces:
                 known.reason = report.reason

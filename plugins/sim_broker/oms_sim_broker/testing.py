@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from oms_kernel.contracts.broker import BrokerConnector, BrokerHost
+from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
 from oms_kernel.testkit.builders import a_broker_account, a_quote, an_instrument
 from oms_kernel.testkit.faults import Fault, FaultKind
@@ -23,7 +24,7 @@ from oms_sim_broker.config import AccountConfig, ManualFeedConfig, SimBrokerConf
 from oms_sim_broker.connector import SimBrokerConnector, SimBrokerParams
 from oms_sim_broker.in_process import InProcessSimBroker
 from oms_sim_broker.link import ENDPOINT_FILE
-from oms_sim_broker.protocol import Answer, PushQuote, SetFaults
+from oms_sim_broker.protocol import AdvanceTo, Answer, Configure, PushQuote, SetFaults
 
 PATIENCE_SECONDS = 20.0
 ACME = an_instrument("ACME")
@@ -98,6 +99,16 @@ class Controller(SimBrokerConnector):
     async def set_faults(self, faults: tuple[Fault, ...]) -> None:
         """Begin a new fault script."""
         self._done(await self._ask(lambda number: SetFaults(number, faults)))
+
+    async def advance(self, at: datetime) -> None:
+        """Move the broker's own clock by hand."""
+        self._done(await self._ask(lambda number: AdvanceTo(number, at)))
+
+    async def configure(
+        self, instruments: tuple[Instrument, ...] = (), accounts: tuple[AccountConfig, ...] = ()
+    ) -> None:
+        """Add instruments and accounts."""
+        self._done(await self._ask(lambda number: Configure(number, instruments=instruments, accounts=accounts)))
 
     def _done(self, answer: Answer) -> None:
         assert not answer.error, answer.error

@@ -21,6 +21,7 @@ import pytest
 from oms_kernel.contracts.broker import (
     Acknowledged,
     CashSnapshot,
+    Expired,
     Filled,
     Intent,
     NotConnected,
@@ -29,7 +30,7 @@ from oms_kernel.contracts.broker import (
 )
 from oms_kernel.contracts.plugin import Secret
 from oms_kernel.domain.ids import BrokerAccountId
-from oms_kernel.domain.order import OrderType, Side
+from oms_kernel.domain.order import OrderType, Side, TimeInForce
 from oms_kernel.simulation.csv_feed import LAP
 from oms_kernel.simulation.latency import Latency
 from oms_kernel.simulation.synthetic import write_quotes_csv
@@ -37,7 +38,7 @@ from oms_kernel.testkit.broker_harness import BrokerSession
 from oms_kernel.testkit.builders import NOON, a_broker_account, a_quote, an_instrument
 from oms_kernel.testkit.faults import FaultKind, FaultPoint, fault
 from oms_kernel.testkit.recording_host import RecordingHost
-from oms_sim_broker.config import CsvFeedConfig, SimBrokerConfig, SyntheticFeedConfig
+from oms_sim_broker.config import AccountConfig, CsvFeedConfig, SimBrokerConfig, SyntheticFeedConfig
 from oms_sim_broker.connector import SimBrokerConnector, SimBrokerParams
 from oms_sim_broker.ledger import FILE_NAME
 from oms_sim_broker.link import ENDPOINT_FILE, Endpoint
@@ -539,3 +540,89 @@ def test_the_ledger_is_printed_for_people_too(make: Make, capsys: pytest.Capture
     assert "1 orders, 1 executions" in capsys.readouterr().out
     assert main(["ledger", "--home", str(server.home / "none")]) == 2
     assert os.path.exists(server.home / FILE_NAME)
+
+
+def test_a_broker_that_does_not_answer_any_more_is_lost_after_three_pings(make: Make) -> None:
+    server = make()
+
+    async def story() -> None:
+        async with session(server, ping_interval_ms=50, timeout_ms=300) as (one, _):
+            await one.host.wait_until(lambda: True, "start")
+            assert server.process is not None
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                await one.host.wait_until(lambda: one.host.losses, "loss")
+                assert one.host.losses == ["three pings were not answered"]
+                with pytest.raises(NotConnected):
+                    await one.connector.snapshot(None)
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+
+    asyncio.run(story())
+
+
+def test_a_living_connection_tells_its_latency(make: Make) -> None:
+    server = make()
+
+    async def story() -> None:
+        async with session(server, ping_interval_ms=50) as (one, _):
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while (health := await one.connector.health()).latency_ms is None:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+            assert health.connected and health.last_heard_at is not None
+
+    asyncio.run(story())
+
+
+def test_a_message_adds_instruments_and_accounts_that_last(make: Make) -> None:
+    server = make()
+    new = an_instrument("NEW")
+    account = AccountConfig(BrokerAccountId("second"), "PAPER-2", "EUR", Decimal(77))
+
+    async def add() -> None:
+        async with session(server) as (_, controller):
+            await controller.configure(instruments=(new,), accounts=(account,))
+
+    asyncio.run(add())
+    server.stop()
+    server.start()
+
+    async def use() -> None:
+        stranger = a_broker_account(account.broker_account_id, account_number="PAPER-2")
+        connector = SimBrokerConnector(server.params(), RecordingHost((stranger,), (new,)))
+        await connector.connect()
+        (cash,) = (await connector.snapshot(None))[SnapshotPart.CASH].items
+        assert cash == CashSnapshot(broker_account_id=account.broker_account_id, currency="EUR", amount=Decimal(77))
+        await connector.close()
+
+    asyncio.run(use())
+
+
+def test_quotes_by_hand_are_refused_where_a_feed_plays(make: Make) -> None:
+    server = make(a_config(feed=SyntheticFeedConfig()))
+
+    async def story() -> None:
+        async with session(server) as (_, controller):
+            with pytest.raises(AssertionError, match="only with the manual feed"):
+                await market(controller)
+
+    asyncio.run(story())
+
+
+def test_the_clock_by_hand_ends_a_gtd_order(make: Make) -> None:
+    server = make()
+
+    async def story() -> None:
+        async with session(server) as (one, controller):
+            await market(controller)
+            ends_at = now() + timedelta(hours=1)
+            intent = await one.place(
+                Side.BUY, 10, limit_price=FAR_BELOW, time_in_force=TimeInForce.GTD, expire_at=ends_at
+            )
+            await one.hear(intent, Acknowledged)
+            await controller.advance(ends_at)
+            (expired,) = await one.hear(intent, Expired)
+            assert expired.broker_at == ends_at
+
+    asyncio.run(story())
