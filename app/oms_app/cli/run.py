@@ -139,7 +139,7 @@ def _prepare(settings: Settings) -> DemoFacts:
         facts = seed(services, read_demo_file(path))
     finally:
         services.close()
-    facts = msgspec.structs.replace(facts, url=settings.url, stream_url=settings.stream_url)
+    facts = msgspec.structs.replace(facts, url=settings.url, stream_url=f"{settings.stream_url}/api/v1/stream")
     write_demo_file(path, facts)
     return facts
 
@@ -199,7 +199,8 @@ def _await_quotes(supervisor: Supervisor, facts: DemoFacts) -> str | None:
             try:
                 if client.get("/api/v1/health/ready").status_code == 200:
                     for symbol in facts.symbols:
-                        if client.get(f"/api/v1/marketdata/last/{symbol}").status_code == 200:
+                        quote = client.get(f"/api/v1/marketdata/last/{symbol}")
+                        if quote.status_code == 200 and not quote.json().get("is_stale"):
                             return symbol
             except httpx2.HTTPError:
                 pass  # not listening yet

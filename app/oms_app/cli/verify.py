@@ -21,7 +21,7 @@ SHOWN = 50
 def verify(tenant_id: str | None, as_json: bool) -> None:
     """Fold every log afresh and compare every stored row."""
     from oms_app.bootstrap import build_store
-    from oms_app.store import verify as verification
+    from oms_app.store.verify import verify as verify_ledger
 
     store = build_store(load_settings())
     reports: list[dict[str, Any]] = []
@@ -29,7 +29,7 @@ def verify(tenant_id: str | None, as_json: bool) -> None:
         ledgers = [one for one in store.ledgers() if tenant_id in (None, one[0])]
         with progress() as bar:
             for tenant, ledger in bar.track(ledgers, description="verifying ledgers"):
-                report = verification.verify(store, tenant, ledger)
+                report = verify_ledger(store, tenant, ledger)
                 reports.append({"tenant_id": tenant, "ledger_id": ledger, **msgspec.to_builtins(report, enc_hook=str)})
     finally:
         store.close()

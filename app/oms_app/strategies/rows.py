@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,12 +23,11 @@ from oms_kernel.domain.events import Recorded, decode_event
 from oms_kernel.domain.ids import AccountId, EventId, LedgerId, StrategyId, StrategyRunId, TenantId
 
 OPEN_STATUSES = ("STARTING", "RUNNING", "STOPPING")
-LONGEST_LOG = 64_000
 LONGEST_ERROR = 4_000
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run that is to be carried on; `stopping` when a person asked it to stop."""
+    """A run that is to be carried on."""
 
     tenant_id: TenantId
     run_id: StrategyRunId
@@ -38,12 +36,8 @@ class Run(msgspec.Struct, frozen=True):
     params: dict[str, Any]
     account_id: AccountId
     ledger_id: LedgerId
-    stopping: bool
-
-    @property
-    def resource(self) -> str:
-        """The name under which the run is leased."""
-        return f"run:{self.run_id}"
+    cursor_seq: int
+    """Where the run was started: it is told what happened after that."""
 
 
 def open_runs(store: SqlStore) -> list[Run]:
@@ -78,31 +72,10 @@ def _open_runs_of(unit: RowsUnit) -> list[Run]:
             params=row.params,
             account_id=AccountId(row.account_id),
             ledger_id=LedgerId(row.ledger_id),
-            stopping=row.status == "STOPPING",
+            cursor_seq=row.cursor_seq,
         )
         for row in unit.connection.execute(query)
     ]
-
-
-def set_status(unit: RowsUnit, run: Run, status: str, *, error: str = "", restarts: int | None = None) -> None:
-    """Tell people how the run is; STOPPED and ERROR end it and its strategy."""
-    is_over = status in {"STOPPED", "ERROR"}
-    values: dict[str, Any] = {"status": status, "updated_at": unit.now}
-    if error:
-        values["error"] = error[-LONGEST_ERROR:]
-    if restarts is not None:
-        values["restarts"] = restarts
-    if is_over:
-        values["stopped_at"] = unit.now
-    mine = (STRATEGY_RUNS.c.tenant_id == scope_of(unit), STRATEGY_RUNS.c.run_id == run.run_id)
-    unless_stopping = () if is_over else (STRATEGY_RUNS.c.status != "STOPPING",)
-    unit.connection.execute(update(STRATEGY_RUNS).where(*mine, *unless_stopping).values(**values))
-    if is_over:
-        unit.connection.execute(
-            update(STRATEGIES)
-            .where(STRATEGIES.c.tenant_id == scope_of(unit), STRATEGIES.c.strategy_id == run.strategy_id)
-            .values(status=status, error=error[-LONGEST_ERROR:], updated_at=unit.now)
-        )
 
 
 def is_stopping(unit: RowsUnit, run: Run) -> bool:
@@ -120,13 +93,10 @@ def is_stopping(unit: RowsUnit, run: Run) -> bool:
     return status not in {"STARTING", "RUNNING"} or state == "HALTED"
 
 
-def write_log(unit: RowsUnit, run: Run, lines: Sequence[str]) -> None:
-    """Append lines to the run's log; the oldest are dropped beyond 64,000 characters."""
+def note_cursor(unit: RowsUnit, run: Run, seq: int) -> None:
+    """Show people how far the run has read its ledger."""
     mine = (STRATEGY_RUNS.c.tenant_id == scope_of(unit), STRATEGY_RUNS.c.run_id == run.run_id)
-    held = unit.connection.scalar(select(STRATEGY_RUNS.c.log).where(*mine)) or ""
-    stamp = unit.now.isoformat(timespec="milliseconds")
-    text = held + "".join(f"{stamp} {line}\n" for line in lines)
-    unit.connection.execute(update(STRATEGY_RUNS).where(*mine).values(log=text[-LONGEST_LOG:], updated_at=unit.now))
+    unit.connection.execute(update(STRATEGY_RUNS).where(*mine, STRATEGY_RUNS.c.cursor_seq < seq).values(cursor_seq=seq))
 
 
 def begin_cursor(unit: RowsUnit, consumer: str, ledger_id: LedgerId, seq: int) -> int:
@@ -166,8 +136,3 @@ def own_history(unit: RowsUnit, run: Run, until_seq: int) -> list[Recorded]:
         )
         for row in unit.connection.execute(query)
     ]
-
-
-def head(unit: RowsUnit, ledger_id: LedgerId) -> int:
-    """The last seq of a ledger."""
-    return int(unit.connection.scalar(select(LEDGERS.c.seq).where(LEDGERS.c.ledger_id == ledger_id)) or 0)

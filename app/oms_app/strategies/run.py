@@ -21,7 +21,7 @@ from oms_app.flow.pretrade import OrderDraft
 from oms_app.flow.principal import Principal
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.scopes import Scope
-from oms_app.store import cursors
+from oms_app.store import cursors, strategies
 from oms_app.store.sql_store import SqlStore
 from oms_app.strategies import rows
 from oms_app.strategies.memory import OwnOrders
@@ -88,7 +88,7 @@ class RunLoop:
             if started_at == 0:
                 self._carry_out(process.started, CursorStep(f"{self._consumer}:start", 0, 1))
             with self._wiring.store.tenant_unit(self._run.tenant_id) as unit:
-                rows.set_status(unit, self._run, "RUNNING")
+                strategies.set_run_status(unit, self._run.run_id, "RUNNING", expected=("STARTING", "RUNNING"))
             looked_at = 0.0
             while not stopping.is_set():
                 if time.monotonic() - looked_at >= LOOK_EVERY_S:
@@ -111,8 +111,7 @@ class RunLoop:
     def _prepare(self) -> int:
         """Bring memory up to the cursor; 1 when on_start's actions were carried out in an earlier life."""
         with self._wiring.store.tenant_unit(self._run.tenant_id) as unit:
-            head = rows.head(unit, self._run.ledger_id)
-            self._stored_seq = rows.begin_cursor(unit, self._consumer, self._run.ledger_id, head)
+            self._stored_seq = rows.begin_cursor(unit, self._consumer, self._run.ledger_id, self._run.cursor_seq)
             started_at = rows.begin_cursor(unit, f"{self._consumer}:start", self._run.ledger_id, 0)
             self._own.fold(rows.own_history(unit, self._run, self._stored_seq))
             self._quotes_after = unit.now
@@ -224,9 +223,11 @@ class RunLoop:
         lines, self._lines = self._lines, []
         with self._wiring.store.tenant_unit(self._run.tenant_id) as unit:
             if lines:
-                rows.write_log(unit, self._run, lines)
+                stamp = unit.now.isoformat(timespec="milliseconds")
+                strategies.append_run_log(unit, self._run.run_id, "".join(f"{stamp} {line}\n" for line in lines))
             if self._read_seq - self._stored_seq >= PAGE:
                 if not cursors.advance(unit, self._consumer, self._run.ledger_id, self._stored_seq, self._read_seq):
                     raise LostRun(self._run.run_id)
                 self._stored_seq = self._read_seq
+            rows.note_cursor(unit, self._run, self._stored_seq)
             return rows.is_stopping(unit, self._run)

@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 
 from oms_app.flow.control import Control
-from oms_app.store import leases
+from oms_app.store import leases, strategies
 from oms_app.store.unit_of_work import Conflict, StoreUnavailable
 from oms_app.strategies import rows
 from oms_app.strategies.process import StrategyFailed
@@ -19,7 +19,6 @@ from oms_app.strategies.run import LostRun, RunLoop, Wiring
 from oms_kernel.domain import events as ev
 from oms_kernel.registry import Registries
 
-LEASE_KIND = "run"
 LOOK_EVERY_S = 0.5
 STOP_LIMIT_S = 8.0
 FAILURES_ALLOWED = 5
@@ -67,7 +66,7 @@ class RunKeeper:
         """Keep the lease; a lost one ends the run here."""
         began = time.monotonic()
         with self._wiring.store.platform_unit() as unit:
-            if leases.heartbeat(unit, self.run.resource, self._token, self._lasts):
+            if leases.heartbeat(unit, strategies.run_resource(self.run.run_id), self._token, self._lasts):
                 self._good_until = began + self._lasts.total_seconds()
             else:
                 self._good_until = 0.0
@@ -86,7 +85,7 @@ class RunKeeper:
         except Exception:
             log.exception("a run ended unexpectedly", run_id=self.run.run_id)
         finally:
-            self._release(is_over)
+            self._release()
 
     def _life(self) -> bool:
         """One life of the run; True when it is over."""
@@ -95,7 +94,7 @@ class RunKeeper:
             if not RunLoop(self._wiring, self.run, self._target, may_act=self._may_act).serve(self._stopping):
                 return False
             with self._wiring.store.tenant_unit(self.run.tenant_id) as unit:
-                rows.set_status(unit, self.run, "STOPPED")
+                strategies.set_run_status(unit, self.run.run_id, "STOPPED", expected=rows.OPEN_STATUSES)
             return True
         except StoreUnavailable as error:
             log.warning("the database is away", run_id=self.run.run_id, error=str(error))
@@ -112,10 +111,17 @@ class RunKeeper:
         """Wait before the next life; True when there will be none."""
         is_last = self.failures >= FAILURES_ALLOWED
         with self._wiring.store.tenant_unit(self.run.tenant_id) as unit:
-            if rows.is_stopping(unit, self.run):
-                rows.set_status(unit, self.run, "STOPPED", error=error, restarts=self.failures)
-                return True
-            rows.set_status(unit, self.run, "ERROR" if is_last else "STARTING", error=error, restarts=self.failures)
+            following = "STOPPED" if rows.is_stopping(unit, self.run) else "ERROR" if is_last else "STARTING"
+            strategies.set_run_status(
+                unit,
+                self.run.run_id,
+                following,
+                expected=rows.OPEN_STATUSES,
+                error=error[-rows.LONGEST_ERROR :],
+                restarted=following == "STARTING",
+            )
+        if following == "STOPPED":
+            return True
         if is_last:
             self._control.alert(
                 self.run.tenant_id,
@@ -132,12 +138,10 @@ class RunKeeper:
         self._stopping.wait(min(FIRST_BACKOFF_S * 2 ** (self.failures - 1), LONGEST_BACKOFF_S))
         return False
 
-    def _release(self, is_over: bool) -> None:
+    def _release(self) -> None:
         try:
             with self._wiring.store.platform_unit() as unit:
-                leases.release(unit, self.run.resource, self._token)
-                if is_over:
-                    leases.want(unit, self.run.resource, kind=LEASE_KIND, tenant_id=self.run.tenant_id, is_wanted=False)
+                leases.release(unit, strategies.run_resource(self.run.run_id), self._token)
         except StoreUnavailable as error:
             log.warning("a lease was not released", run_id=self.run.run_id, error=str(error))
 
@@ -191,10 +195,11 @@ def _claim(
     registered = registries.strategies.get(run.strategy)
     if registered is None:
         with wiring.store.tenant_unit(run.tenant_id) as unit:
-            rows.set_status(unit, run, "ERROR", error=f"no installed plugin provides the strategy {run.strategy}")
+            text = f"no installed plugin provides the strategy {run.strategy}"
+            strategies.set_run_status(unit, run.run_id, "ERROR", expected=rows.OPEN_STATUSES, error=text)
         return None
     with wiring.store.platform_unit() as unit:
-        token = leases.acquire(unit, run.resource, holder, timedelta(seconds=lease_s))
+        token = leases.acquire(unit, strategies.run_resource(run.run_id), holder, timedelta(seconds=lease_s))
     if token is None:
         return None
     contributed = registered.contributed

@@ -24,7 +24,6 @@ KEEP_ALIVE_S = 15.0
 RECHECK_S = 2.0
 SEND_LIMIT_S = 10.0
 """A reader that takes nothing for so long is cut."""
-STREAM_PATHS = frozenset({"/", "/stream", "/api/v1/stream"})
 HEALTH_PATHS = frozenset({"/healthz", "/health/live"})
 log = structlog.get_logger(__name__)
 
@@ -72,7 +71,7 @@ class StreamApp:
             raise Refused(405, "method_not_allowed", "only GET is answered here")
         elif path in HEALTH_PATHS:
             await self._whole(send, headers, 200, b'{"status":"ok"}', b"application/json")
-        elif path in STREAM_PATHS:
+        elif path == "/" or path.endswith("/stream"):
             await self._stream(scope, headers, receive, send)
         else:
             raise Refused(404, "not_found", "the stream is at /api/v1/stream")
