@@ -1,15 +1,14 @@
 """A feed in, quotes at their time out: data time runs at the chosen speed of the wall clock and never runs back."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
 from oms_kernel.simulation.csv_feed import CsvFeed
-from oms_kernel.simulation.matching import BEGINNING
-from oms_kernel.simulation.synthetic import SyntheticFeed
+from oms_kernel.simulation.matching import BEGINNING, MatchingEngine
+from oms_kernel.simulation.synthetic import DEFAULT_PRICE, SyntheticFeed
 from oms_sim_broker.config import CsvFeedConfig, ManualFeedConfig, SimBrokerConfig, SyntheticFeedConfig
 
 _TICK_SECONDS = 0.2
@@ -81,20 +80,21 @@ class FeedPump:
 
 def pump_of(
     config: SimBrokerConfig,
-    instruments: list[Instrument],
-    after: datetime,
+    engine: MatchingEngine,
+    instruments: Sequence[Instrument],
     on_quote: Callable[[Quote], None],
     advance: Callable[[datetime], None],
 ) -> FeedPump | None:
-    """The pump of the configured feed, going on after an instant of data time; None when quotes come by hand."""
+    """The pump of the configured feed, going on where the engine stands; None when quotes come by hand."""
     fine = config.latency.order_ms + config.latency.report_ms > 0
     feed = config.feed
     if isinstance(feed, ManualFeedConfig):
         return None
     if isinstance(feed, SyntheticFeedConfig):
-        return FeedPump(_synthetic(feed, instruments), on_quote, advance, speed=1.0, longest_wait=None, fine=fine)
+        quotes = _synthetic(feed, engine, instruments)
+        return FeedPump(quotes, on_quote, advance, speed=1.0, longest_wait=None, fine=fine)
     return FeedPump(
-        _csv(feed, instruments, after),
+        _csv(feed, engine.now, instruments),
         on_quote,
         advance,
         speed=float(feed.speed),
@@ -103,8 +103,12 @@ def pump_of(
     )
 
 
-def _synthetic(feed: SyntheticFeedConfig, instruments: list[Instrument]) -> Iterator[Quote]:
-    prices = {instrument.instrument_id: feed.prices.get(instrument.symbol, Decimal(100)) for instrument in instruments}
+def _synthetic(feed: SyntheticFeedConfig, engine: MatchingEngine, instruments: Sequence[Instrument]) -> Iterator[Quote]:
+    prices = {instrument.instrument_id: feed.prices.get(instrument.symbol, DEFAULT_PRICE) for instrument in instruments}
+    for instrument_id in prices:
+        quote = engine.quote(instrument_id)
+        if quote is not None and quote.bid is not None:
+            prices[instrument_id] = quote.bid  # a walk that is begun anew for a new instrument jumps nowhere
     return SyntheticFeed(
         instruments,
         feed.seed,
@@ -115,7 +119,7 @@ def _synthetic(feed: SyntheticFeedConfig, instruments: list[Instrument]) -> Iter
     ).quotes()
 
 
-def _csv(feed: CsvFeedConfig, instruments: list[Instrument], after: datetime) -> Iterator[Quote]:
+def _csv(feed: CsvFeedConfig, after: datetime, instruments: Sequence[Instrument]) -> Iterator[Quote]:
     return CsvFeed(
         feed.path,
         {instrument.symbol: instrument for instrument in instruments},

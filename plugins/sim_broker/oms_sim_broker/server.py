@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = read_config(options.config)
         options.home.mkdir(parents=True, exist_ok=True)
         ledger = FileLedger(options.home / FILE_NAME)
+        (options.home / ENDPOINT_FILE).unlink(missing_ok=True)  # of a server that was killed
         try:
             asyncio.run(serve(options, config, ledger))
         finally:

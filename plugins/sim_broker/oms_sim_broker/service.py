@@ -190,8 +190,8 @@ class SimBrokerService:
             self._feed.cancel()
         pump = pump_of(
             self.config,
-            list(self._venue.state.instruments.values()),
-            self._venue.engine.now,
+            self._venue.engine,
+            tuple(self._venue.state.instruments.values()),
             self._on_quote,
             self._on_time,
         )

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +343,9 @@ def test_sighup_adds_instruments_and_accounts_that_then_have_quotes(make: Make) 
             await one.host.wait_until(
                 lambda: any(quote.instrument_id == new.instrument_id for quote in one.host.quotes), "quotes of NEW"
             )
+            walk = [quote.bid for quote in one.host.quotes if quote.instrument_id == ACME.instrument_id and quote.bid]
+            steps = [abs(later - earlier) for earlier, later in pairwise(walk)]
+            assert max(steps) < Decimal("0.20"), "the walk of the others goes on where it was"
             latest = one.host.quotes[-1]
             assert abs(latest.received_at - now()) < timedelta(seconds=5)
 
