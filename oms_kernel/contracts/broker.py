@@ -325,8 +325,9 @@ class ConnectorStorage(Protocol):
 class BrokerHost(Protocol):
     """What the host gives to a connector, for its life.
 
-    report: await it for each report, in the order in which they were heard; it returns after the commit.
-    It may take long (the database may be away); a connector that must not lose reports keeps them until it returns.
+    report: call it for each report in the order in which they were heard; it returns after the commit. Calls may
+    overlap: the host books in the order of the calls, and many that wait are one transaction. It may take long (the
+    database may be away); a connector that must not lose reports keeps each until its call returns.
     quote: tell a quote; never waits, newer replaces older.
     lost: say that the connection was lost, once; the host closes and reconnects with backoff.
     pace: await before each message to the broker; it keeps the rate that the connector's parameters allow.
