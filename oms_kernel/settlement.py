@@ -325,11 +325,15 @@ def _restatement(book: Book, report: br.Corrected | br.Busted, restatement_id: E
 
     A restatement may name the execution or the last correction of it.
     """
-    if (report.broker_account_id, restatement_id) in book.restatements:
+    account = report.broker_account_id
+    restated = book.restatements.get((account, restatement_id))
+    if restated is not None:
+        if restated != (book.restatements.get((account, report.exec_id)) or report.exec_id):
+            raise Unbookable(f"{restatement_id} restates execution {report.exec_id}, but did restate {restated}")
         return None
-    if (report.broker_account_id, restatement_id) in book.executions and restatement_id != report.exec_id:
+    if (account, restatement_id) in book.executions and restatement_id != report.exec_id:
         raise Unbookable(f"{restatement_id} restates execution {report.exec_id}, but is an execution itself")
-    booked = book.execution(report.broker_account_id, report.exec_id)
+    booked = book.execution(account, report.exec_id)
     if booked is None:
         raise Unbookable(f"{restatement_id} restates execution {report.exec_id}, which is not booked")
     return booked

@@ -52,7 +52,7 @@ class NoMemory:
 class Ruling:
     """A rule that answers every order with the same verdict and keeps what it was asked."""
 
-    verdict: Verdict = passed("ruling")
+    verdict: Verdict = field(default_factory=lambda: passed("ruling"))
     account_id: Any = None
     key: str = "ruling"
     asked: list[tuple[engine.OrderIntent, Any]] = field(default_factory=list)
@@ -212,6 +212,13 @@ class Ledger:
         """An order that is on the wire, without a word from the broker yet."""
         order_id = self.place(side, quantity, **fields).order_id
         assert self.send(order_id) is not None
+        return order_id
+
+    def replacing(self, quantity: Number = 150) -> OrderId:
+        """A working order of 100 with a replace of its total on the wire."""
+        order_id = self.working(quantity=100)
+        self.replace(order_id, quantity=quantity)
+        assert self.send(order_id, RequestKind.REPLACE) is not None
         return order_id
 
     def hold(self, quantity: Number, price: Number = 100) -> None:

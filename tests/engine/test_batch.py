@@ -1,0 +1,103 @@
+"""A batch gives each event its place and its moment, and rules remember exactly what was committed."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from oms_kernel.batch import Batch, LedgerState
+from oms_kernel.domain import events as ev
+from oms_kernel.domain.decision import Verdict, passed
+from oms_kernel.domain.errors import CorruptLog, InvalidRequest
+from oms_kernel.testkit.builders import ACCOUNT_ID, NOON, an_instrument
+from tests.engine.ledger import Ledger
+
+
+class CountsOrders:
+    """A rule that remembers how many orders it saw accepted."""
+
+    key = "counts"
+    account_id = None
+    stateful = True
+    plugin = "test"
+    quarantined = ""
+
+    def assess(self, intent: Any, view: Any, state: Any) -> Verdict:
+        return passed(f"{state}")
+
+    def initial_state(self) -> int:
+        return 0
+
+    def fold(self, state: int, recorded: ev.Recorded) -> tuple[int, tuple[Any, ...]]:
+        return state + isinstance(recorded.event, ev.OrderAccepted), ()
+
+
+def test_time_never_goes_back_in_a_ledger() -> None:
+    ledger = Ledger()
+    ledger.later(hours=1)
+    ledger.place()
+    ledger.now = NOON
+    ledger.place()
+    times = [recorded.recorded_at for recorded in ledger.log]
+    assert times == sorted(times) and times[-1] == NOON + timedelta(hours=1)
+    assert [recorded.seq for recorded in ledger.log] == list(range(1, len(ledger.log) + 1))
+
+
+def test_events_must_follow_each_other_without_a_gap() -> None:
+    ledger = Ledger()
+    ledger.place()
+    state = LedgerState()
+    with pytest.raises(CorruptLog):
+        state.fold(ledger.log[1:])
+    state.fold(ledger.log)
+    with pytest.raises(CorruptLog):
+        state.fold(ledger.log[-1:])
+
+
+def test_memories_belong_to_the_batch_until_it_is_adopted() -> None:
+    ledger = Ledger()
+    rule = CountsOrders()
+    ledger.state.change_rules([rule], ledger.log)
+    batch = ledger.batch()
+    batch.record(ledger.decide(batch=batch)[1])
+    assert (batch.memories.get("counts"), ledger.state.memories.get("counts")) == (1, 0)
+    dropped = ledger.batch()
+    dropped.record(ledger.decide(batch=dropped)[1], ledger.decide(batch=dropped)[1])
+    assert dropped.memories.get("counts") == 2
+    ledger.adopt(batch)
+    assert ledger.state.memories.get("counts") == 1
+
+
+def test_memories_are_rebuilt_from_the_log_when_rules_change() -> None:
+    ledger = Ledger()
+    for _ in range(3):
+        ledger.place()
+    ledger.state.change_rules([CountsOrders()], ledger.log)
+    assert ledger.state.memories.get("counts") == 3
+    other = LedgerState([CountsOrders()])
+    other.fold(ledger.log)
+    assert other.memories.get("counts") == 3
+    ledger.state.change_rules([], ledger.log)
+    assert ledger.state.memories.get("counts") is None
+
+
+def test_two_batches_over_one_state_do_not_see_each_other() -> None:
+    ledger = Ledger()
+    first, second = ledger.batch(), ledger.batch()
+    first.record(ledger.decide(batch=first)[1])
+    assert len(second.book.orders) == 0
+    ledger.adopt(first)
+    assert isinstance(second, Batch) and len(ledger.book.orders) == 1
+
+
+def test_a_calendar_that_does_not_exist_is_named() -> None:
+    view = Ledger().view()
+    assert view.calendar(an_instrument()).name == "24x7"
+    with pytest.raises(InvalidRequest, match="nowhere"):
+        view.calendar(an_instrument(calendar="nowhere"))
+
+
+def test_the_risk_day_of_an_account_is_its_own() -> None:
+    ledger = Ledger()
+    assert ledger.view().risk_date(ACCOUNT_ID) == "2026-03-02"
+    assert ledger.view().risk_date(ACCOUNT_ID, NOON + timedelta(days=3)) == "2026-03-05"
