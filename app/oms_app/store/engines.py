@@ -45,8 +45,9 @@ def postgres_engine(url: URL, *, role: str | None, pool_size: int, pool_timeout_
         connect_args={
             "connect_timeout": 5,
             "application_name": "oms",
-            "prepare_threshold": 3,
-            "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_S}s"
+            # psycopg drops every prepared statement at a ROLLBACK, those of the ledger units included.
+            "prepare_threshold": None,
+            "options": f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={LOCK_TIMEOUT_S}s"
             f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_S}s",
         },
     )

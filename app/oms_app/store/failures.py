@@ -14,6 +14,8 @@ POSTGRES_REFUSALS = ("22", "23", "42501")
 SQLITE_UNIQUE = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"})
 SQLITE_NOT_STORED = frozenset({"SQLITE_BUSY", "SQLITE_FULL", "SQLITE_LOCKED", "SQLITE_BUSY_SNAPSHOT"})
 """Errors of COMMIT after which the transaction is still open and can be rolled back."""
+FOREVER_TABLE = {"executions": "execution_ids"}
+"""A projection with the key of a unique-for-ever table: which of the two is met first is the database's choice."""
 _SQLITE_TABLE = re.compile(r"constraint failed: (?:index 'uq_)?(\w+)")
 
 
@@ -38,7 +40,8 @@ def _of_postgres(error: BaseException, committing: bool) -> Exception:
     diagnosis = error.diag  # type: ignore[attr-defined]
     text = str(error).strip()
     if state == POSTGRES_UNIQUE:
-        return Conflict(diagnosis.table_name or "unknown", diagnosis.message_detail or text)
+        table = diagnosis.table_name or "unknown"
+        return Conflict(FOREVER_TABLE.get(table, table), diagnosis.message_detail or text)
     if state is not None and state.startswith(POSTGRES_REFUSALS):
         return RowRefused(text)
     if committing and (state is None or state.startswith(("08", "57"))):
@@ -51,7 +54,8 @@ def _of_sqlite(error: sqlite3.Error, committing: bool) -> Exception:
     text = str(error)
     if name in SQLITE_UNIQUE:
         found = _SQLITE_TABLE.search(text)
-        return Conflict(found.group(1) if found else "unknown", text)
+        table = found.group(1) if found else "unknown"
+        return Conflict(FOREVER_TABLE.get(table, table), text)
     if name.startswith("SQLITE_CONSTRAINT") or isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError)):
         return RowRefused(text)
     if committing and name not in SQLITE_NOT_STORED:

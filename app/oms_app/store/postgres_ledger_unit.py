@@ -1,4 +1,4 @@
-"""A ledger unit on PostgreSQL in two round trips: lock with clock and tail, then all rows with COMMIT; psycopg's pipeline.
+"""A ledger unit on PostgreSQL in two round trips: BEGIN, lock and tail; then all rows and COMMIT.
 
 Rows travel as one JSON text for each table, so that a batch of any size is one prepared statement.
 """
@@ -10,29 +10,29 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg import pq
 from sqlalchemy import Connection
 
+from oms_app.store.postgres_wire import BEGIN, COMMIT, Command, Wire
 from oms_app.store.projection import Projection, Rows
-from oms_app.store.sql_ledger_unit import SqlLedgerUnit, recorded_from_row
+from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.unit_of_work import UnknownLedger
-from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.events import Recorded, decode_event
 from oms_kernel.domain.ids import EventId, LedgerId, TenantId
 
 _LOCK = (
-    "WITH locked AS MATERIALIZED (SELECT seq, config_version, set_config('app.tenant_id', %s, true) AS scope"
-    " FROM ledgers WHERE tenant_id = %s AND ledger_id = %s FOR UPDATE)"
-    " SELECT seq, config_version, clock_timestamp(), coalesce((SELECT version FROM platform_versions"
+    "WITH locked AS MATERIALIZED (SELECT seq, config_version, set_config('app.tenant_id', $1, true) AS scope"
+    " FROM ledgers WHERE tenant_id = $1::uuid AND ledger_id = $2::uuid FOR UPDATE)"
+    " SELECT seq, config_version, clock_timestamp() AT TIME ZONE 'UTC', coalesce((SELECT version FROM platform_versions"
     " WHERE name = 'catalogue'), 0) FROM locked"
 )
+"""The clock is read outside of the CTE: after the lock, however long that took."""
 _TAIL = (
-    "SELECT seq, event_id, kind, version, recorded_at, payload FROM event_log"
-    " WHERE tenant_id = %s AND ledger_id = %s AND seq > %s ORDER BY seq"
-)
-_MOVE_HEAD = (
-    "UPDATE ledgers SET seq = %s, head_recorded_at = %s, updated_at = %s, config_version = config_version + %s"
-    " WHERE tenant_id = %s AND ledger_id = %s"
+    "SELECT seq, event_id, kind, version, recorded_at AT TIME ZONE 'UTC', payload FROM event_log"
+    " WHERE tenant_id = $1::uuid AND ledger_id = $2::uuid AND seq > $3::bigint ORDER BY seq"
 )
 _COUNT_EVENTS = "SELECT count(*) FROM event_log WHERE tenant_id = %s AND event_id = ANY(%s::uuid[])"
+_WIRE = "oms_wire"
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -45,36 +45,50 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         super().__init__(connection, tenant_id, ledger_id)
         self._expected_head = expected_head
         self._pending: list[tuple[Projection, str]] = []
-        self._head_moves: tuple[int, datetime, int] | None = None
+        self._head_moves: tuple[str, str, str] | None = None
+        self._fetched_tail: list[Recorded] = []
 
     def lock(self) -> None:
         """Begin with the lock; then clock, versions and the probable tail in the same round trip."""
         self._transaction = self.connection.begin()
-        driver = self.connection.connection.driver_connection
+        pooled = self.connection.connection
+        driver = pooled.driver_connection
         assert isinstance(driver, psycopg.Connection)
         self._driver: psycopg.Connection[Any] = driver
-        scope = (self.tenant_id, self.ledger_id)
-        row = driver.execute(_LOCK, (self.tenant_id, self.tenant_id, self.ledger_id), prepare=True).fetchone()
-        if row is None:
+        wire = pooled.info.get(_WIRE)
+        if wire is None:
+            wire = pooled.info[_WIRE] = Wire(driver)
+        self._wire: Wire = wire
+        commands: list[Command] = [(BEGIN, ()), (_LOCK, (self.tenant_id, self.ledger_id))]
+        if self._expected_head is not None:
+            commands.append((_TAIL, (self.tenant_id, self.ledger_id, str(self._expected_head))))
+        _, locked, *tails = self._wire.run(commands)
+        if not locked.ntuples:
             raise UnknownLedger(self.ledger_id)
-        self.head, self.config_version, now, self.catalogue_version = row
-        self.now = now.astimezone(UTC)
+        seq, config_version, now, catalogue_version = (_text(locked, 0, column) for column in range(4))
+        self.head = self._locked_head = int(seq)
+        self.config_version = int(config_version)
+        self.now, self.catalogue_version = _instant(now), int(catalogue_version)
+        self._fetched_tail = [recorded for tail in tails for recorded in _events(tail)]
 
     def commit(self) -> None:
-        """Send everything that waits, then COMMIT; durable when this returns."""
-        self._flush()
-        self._driver.commit()
+        """Send everything that waits together with COMMIT; durable when this returns."""
+        self._wire.run([*self._waiting(), (COMMIT, ())])
         self._transaction.commit()
 
     def _tail(self, after_seq: int) -> Sequence[Recorded]:
-        rows = self._driver.execute(_TAIL, (self.tenant_id, self.ledger_id, after_seq), prepare=True)
-        return [_recorded(row) for row in rows]
+        self._flush()
+        fetched = [recorded for recorded in self._fetched_tail if recorded.seq > after_seq]
+        if self._expected_head is not None and after_seq >= self._expected_head and self.head == self._locked_head:
+            return fetched
+        (rows,) = self._wire.run([(_TAIL, (self.tenant_id, self.ledger_id, str(after_seq)))])
+        return _events(rows)
 
     def _write(self, projection: Projection, rows: Rows) -> None:
         self._pending.append((projection, _encoded(projection, rows)))
 
     def _move_head(self, seq: int, recorded_at: datetime, *, config_changed: bool) -> None:
-        self._head_moves = (seq, recorded_at, int(config_changed))
+        self._head_moves = (str(seq), recorded_at.isoformat(), str(int(config_changed)))
 
     def _count_events(self, event_ids: Sequence[EventId]) -> int:
         row = self._driver.execute(_COUNT_EVENTS, (self.tenant_id, list(event_ids))).fetchone()
@@ -83,23 +97,45 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         return count
 
     def _flush(self) -> None:
+        waiting = self._waiting()
+        if waiting:
+            self._wire.run(waiting)
+
+    def _waiting(self) -> list[Command]:
+        """The one statement that writes what was appended and put, if anything was; nothing waits after this."""
         if not self._pending:
-            return
+            return []
         pending, self._pending = self._pending, []
-        projections = tuple(projection for projection, _ in pending)
-        parameters: list[Any] = [self.tenant_id, self.ledger_id, *(rows for _, rows in pending)]
-        if self._head_moves is not None:
-            parameters += self._head_moves
-        self._driver.execute(_statement(projections, self._head_moves is not None), parameters, prepare=True)
-        self._head_moves = None
+        moves, self._head_moves = self._head_moves, None
+        statement = _statement(tuple(projection for projection, _ in pending), moves is not None)
+        return [(statement, [self.tenant_id, self.ledger_id, *(rows for _, rows in pending), *(moves or ())])]
 
 
-def _recorded(row: Sequence[Any]) -> Recorded:
-    return recorded_from_row(row, row[4].astimezone(UTC))
+def _events(rows: pq.abc.PGresult) -> list[Recorded]:
+    return [
+        Recorded(
+            seq=int(_text(rows, row, 0)),
+            event_id=EventId(_text(rows, row, 1)),
+            recorded_at=_instant(_text(rows, row, 4)),
+            event=decode_event(_text(rows, row, 2), int(_text(rows, row, 3)), _text(rows, row, 5)),
+        )
+        for row in range(rows.ntuples)
+    ]
+
+
+def _text(rows: pq.abc.PGresult, row: int, column: int) -> str:
+    value = rows.get_value(row, column)
+    assert value is not None
+    return value.decode()
+
+
+def _instant(text: str) -> datetime:
+    """An instant that the server wrote in UTC without an offset."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def _encoded(projection: Projection, rows: Rows) -> str:
-    """The rows as a JSON array of objects; JSON columns are nested as they are, binary ones in PostgreSQL's hex form."""
+    """The rows as a JSON array of objects; JSON columns are nested as they are, binary ones in the server's hex form."""
     records = [dict(zip(projection.columns, row, strict=True)) for row in rows]
     for name, kind in zip(projection.columns, projection.types, strict=True):
         if kind == "json":
@@ -115,26 +151,27 @@ def _encoded(projection: Projection, rows: Rows) -> str:
 def _statement(projections: tuple[Projection, ...], moves_head: bool) -> str:
     """One statement that writes rows of all these projections; the parameters are tenant, ledger, rows..., head."""
     # Names come from the constants of `projection`, never from outside.
-    parts = ["scope AS (SELECT %s::uuid AS tenant_id, %s::uuid AS ledger_id)"]
-    parts += [f"w{number} AS ({_write_sql(projection)})" for number, projection in enumerate(projections)]
+    parts = ["scope AS (SELECT $1::uuid AS tenant_id, $2::uuid AS ledger_id)"]
+    parts += [f"w{number} AS ({_write_sql(projection, number)})" for number, projection in enumerate(projections, 3)]
     last = "SELECT 1"
     if moves_head:
+        first = len(projections) + 3
         last = (
             "UPDATE ledgers t SET seq = h.seq, head_recorded_at = h.at, updated_at = h.at,"
-            " config_version = config_version + h.changed"
-            " FROM scope s, (SELECT %s::bigint AS seq, %s::timestamptz AS at, %s::int AS changed) h"
+            " config_version = config_version + h.changed FROM scope s,"
+            f" (SELECT ${first}::bigint AS seq, ${first + 1}::timestamptz AS at, ${first + 2}::int AS changed) h"
             " WHERE t.tenant_id = s.tenant_id AND t.ledger_id = s.ledger_id"
         )
     return f"WITH {', '.join(parts)} {last}"
 
 
-def _write_sql(projection: Projection) -> str:
+def _write_sql(projection: Projection, parameter: int) -> str:
     source = ", ".join(f"{name} {kind}" for name, kind in zip(projection.columns, projection.types, strict=True))
     values = {
         name: f"r.{name}::text" if kind == "json" else f"r.{name}"
         for name, kind in zip(projection.columns, projection.types, strict=True)
     }
-    rows = f"scope s, json_to_recordset(%s::json) AS r({source})"
+    rows = f"scope s, json_to_recordset(${parameter}::json) AS r({source})"
     if projection.only_update:
         assert projection.changing is not None
         changes = ", ".join(f"{name} = {values[name]}" for name in projection.changing)

@@ -1,0 +1,101 @@
+"""Several statements to PostgreSQL in one round trip, with little work in Python: libpq's pipeline, prepared once.
+
+psycopg's own pipeline costs more than the round trips that it saves; this one uses psycopg's documented libpq wrapper.
+Guarantee: an error of any statement is raised as psycopg's exception, and the connection is usable (for ROLLBACK) or shut.
+"""
+
+import select
+import time
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import pq
+
+BEGIN = "BEGIN"
+COMMIT = "COMMIT"
+ANSWER_TIMEOUT_S = 30.0
+"""Longer than any lock wait that the server allows; a server that says nothing for so long is lost."""
+
+Parameter = str | None
+Command = tuple[str, Sequence[Parameter]]
+_FAILED = frozenset({pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR})
+
+
+class Wire:
+    """One connection, used for pipelines of prepared statements; it remembers what it prepared."""
+
+    def __init__(self, connection: "psycopg.Connection[object]") -> None:
+        self._connection = connection
+        self._names: dict[str, bytes] = {}
+
+    def run(self, commands: Sequence[Command]) -> list[pq.abc.PGresult]:
+        """One result for each command, in one round trip. Raises psycopg.Error; what follows a failure is not run."""
+        connection = self._connection.pgconn
+        try:
+            connection.enter_pipeline_mode()
+            prepares = self._send(connection, commands)
+            results = self._receive(connection, len(commands) + len(prepares))
+            connection.exit_pipeline_mode()
+        except BaseException:
+            # What is still on its way cannot be told from later answers: this connection is over.
+            self._connection.close()
+            raise
+        answers = []
+        for position, result in enumerate(results):
+            if result.status in _FAILED:
+                raise psycopg.errors.error_from_result(result)
+            if position in prepares:
+                sql = prepares[position]
+                self._names[sql] = _name(len(self._names))
+            else:
+                answers.append(result)
+        return answers
+
+    def _send(self, connection: pq.abc.PGconn, commands: Sequence[Command]) -> dict[int, str]:
+        """Queue everything; the positions of the results that only say that a statement was prepared."""
+        prepares: dict[int, str] = {}
+        position = 0
+        for sql, parameters in commands:
+            name = self._names.get(sql)
+            if name is None:
+                name = _name(len(self._names) + len(prepares))
+                connection.send_prepare(name, sql.encode())
+                prepares[position] = sql
+                position += 1
+            connection.send_query_prepared(
+                name, [None if value is None else value.encode() for value in parameters] or None
+            )
+            position += 1
+        connection.pipeline_sync()
+        return prepares
+
+    def _receive(self, connection: pq.abc.PGconn, expected: int) -> list[pq.abc.PGresult]:
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        socket = connection.socket
+        while connection.flush():
+            # The server may answer before it has read everything: read, so that it goes on reading.
+            readable, _, _ = select.select([socket], [socket], [], max(0.0, deadline - time.monotonic()))
+            if readable:
+                connection.consume_input()
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        results: list[pq.abc.PGresult] = []
+        while True:
+            while connection.is_busy():
+                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                    raise psycopg.OperationalError("the server did not answer in time")
+                connection.consume_input()
+            result = connection.get_result()
+            if result is None:
+                continue
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                if len(results) != expected:
+                    raise psycopg.OperationalError("the server answered out of step")
+                return results
+            if result.status == pq.ExecStatus.FATAL_ERROR and connection.status == pq.ConnStatus.BAD:
+                raise psycopg.errors.error_from_result(result)
+            results.append(result)
+
+
+def _name(number: int) -> bytes:
+    return f"oms_{number}".encode()
