@@ -85,6 +85,12 @@ class StopNoted(Record, frozen=True, omit_defaults=True, tag="stop_noted"):
     moved: StopMoved
 
 
+class ClockNoted(Record, frozen=True, omit_defaults=True, tag="clock_noted"):
+    """How far the feed had come; a restart goes on from there."""
+
+    at: datetime
+
+
 AnyRecord = (
     Opened
     | FeedStarted
@@ -96,6 +102,7 @@ AnyRecord = (
     | CancelReceived
     | Reported
     | StopNoted
+    | ClockNoted
 )
 
 encoder = msgspec.json.Encoder()

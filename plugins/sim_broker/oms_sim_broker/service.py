@@ -11,7 +11,7 @@ from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.market import Quote
 from oms_kernel.testkit.faults import FaultKind, FaultPoint
 from oms_sim_broker.client import Client
-from oms_sim_broker.config import AccountConfig, ManualFeedConfig, SimBrokerConfig, SyntheticFeedConfig
+from oms_sim_broker.config import AccountConfig, CsvFeedConfig, ManualFeedConfig, SimBrokerConfig, SyntheticFeedConfig
 from oms_sim_broker.feed_pump import pump_of
 from oms_sim_broker.ledger import FileLedger
 from oms_sim_broker.protocol import (
@@ -34,6 +34,7 @@ from oms_sim_broker.protocol import (
 from oms_sim_broker.venue import Command, Effect, HangUp, Later, SimVenue
 
 _GOODBYE_SECONDS = 2.0
+_CLOCK_NOTE_SECONDS = 5.0
 log = logging.getLogger("oms_sim_broker")
 
 
@@ -57,6 +58,8 @@ class SimBrokerService:
         self._effects: deque[Callable[[], None]] = deque()
         self._work = asyncio.Event()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._is_recorded = isinstance(config.feed, CsvFeedConfig)
+        self._next_clock_note = 0.0
         self._feed: asyncio.Task[None] | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -75,6 +78,7 @@ class SimBrokerService:
         """Stop the feed, write what waits, let the clients go. The ledger stays open."""
         if self._feed is not None:
             self._feed.cancel()
+        self._venue.note_clock()
         for client in tuple(self._clients):
             client.say(Goodbye("the simulated broker is stopping"))
             client.hang_up()
@@ -206,6 +210,15 @@ class SimBrokerService:
                 client.show(quote)
         if effects:
             self._carry_out(effects, None)
+        if self._is_recorded:
+            self._note_clock_now_and_then()
+
+    def _note_clock_now_and_then(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_clock_note:
+            self._next_clock_note = now + _CLOCK_NOTE_SECONDS
+            self._venue.note_clock()
+            self._work.set()
 
     def _on_time(self, at: datetime) -> None:
         effects = self._venue.advance(at)

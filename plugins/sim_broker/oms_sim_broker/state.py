@@ -27,6 +27,7 @@ from oms_sim_broker.records import (
     AnyRecord,
     CalendarAdded,
     CancelReceived,
+    ClockNoted,
     FeedStarted,
     InstrumentListed,
     Opened,
@@ -193,6 +194,8 @@ class BrokerState:
             self.clock = max(self.clock, record.at)
         elif isinstance(record, CancelReceived):
             self.orders[record.broker_order_id].cancel_waits = True
+            self.clock = max(self.clock, record.at)
+        elif isinstance(record, ClockNoted):
             self.clock = max(self.clock, record.at)
         elif isinstance(record, AccountOpened):
             account = record.account

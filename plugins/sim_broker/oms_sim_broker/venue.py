@@ -34,6 +34,7 @@ from oms_sim_broker.records import (
     AnyRecord,
     CalendarAdded,
     CancelReceived,
+    ClockNoted,
     FeedStarted,
     InstrumentListed,
     Opened,
@@ -144,6 +145,11 @@ class SimVenue:
     def advance(self, at: datetime) -> list[Effect]:
         """What time alone brings, by the broker's own clock."""
         return self._settle(self.engine.advance(at))
+
+    def note_clock(self) -> None:
+        """Write down how far the feed has come."""
+        if self.engine.now > self.state.clock:
+            self._write(ClockNoted(written_at=self._wall_clock(), at=self.engine.now))
 
     def command(self, command: Command, *, delayed: bool = False) -> list[Effect]:
         """What a client's command brings. `delayed`: it comes from a `Later` and meets no faults again."""
