@@ -236,3 +236,9 @@ def scribe(new_scribe: Callable[[], Scribe]) -> Scribe:
 def blank_scribe() -> Callable[[Store], Scribe]:
     """Makes a scribe for a store without rows for it."""
     return Scribe
+
+
+@pytest.fixture
+def prepared() -> Callable[[SqlStore], Scribe]:
+    """Makes a tenant with a ledger and a scribe for it in any store."""
+    return lambda store: prepare(store, Scribe(store))

@@ -90,18 +90,34 @@ def check_role(connection: Connection) -> None:
         raise UnsafeRole(f"role {role} {' and '.join(reasons)}: serve as {SERVING_ROLE}, which the migrations create")
 
 
-def sqlite_writer(url: URL, *, pool_timeout_s: float) -> Engine:
+def sqlite_writer(url: URL, *, pool_timeout_s: float, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     """The engine of a process's one writing connection; its transactions are BEGIN IMMEDIATE."""
     make_private(url)
-    return _sqlite(url, begin="BEGIN IMMEDIATE", pool_size=1, pool_timeout_s=pool_timeout_s, read_only=False)
+    return _sqlite(
+        url,
+        begin="BEGIN IMMEDIATE",
+        pool_size=1,
+        pool_timeout_s=pool_timeout_s,
+        busy_timeout_s=busy_timeout_s,
+        read_only=False,
+    )
 
 
 def sqlite_readers(url: URL, *, pool_size: int, pool_timeout_s: float) -> Engine:
     """The engine of connections that only read, each transaction one snapshot."""
-    return _sqlite(url, begin="BEGIN", pool_size=pool_size, pool_timeout_s=pool_timeout_s, read_only=True)
+    return _sqlite(
+        url,
+        begin="BEGIN",
+        pool_size=pool_size,
+        pool_timeout_s=pool_timeout_s,
+        busy_timeout_s=BUSY_TIMEOUT_S,
+        read_only=True,
+    )
 
 
-def _sqlite(url: URL, *, begin: str, pool_size: int, pool_timeout_s: float, read_only: bool) -> Engine:
+def _sqlite(
+    url: URL, *, begin: str, pool_size: int, pool_timeout_s: float, busy_timeout_s: float, read_only: bool
+) -> Engine:
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -109,7 +125,7 @@ def _sqlite(url: URL, *, begin: str, pool_size: int, pool_timeout_s: float, read
         max_overflow=0,
         pool_timeout=pool_timeout_s,
         json_serializer=to_json,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "cached_statements": 256},
+        connect_args={"timeout": busy_timeout_s, "check_same_thread": False, "cached_statements": 256},
     )
 
     @event.listens_for(engine, "connect")

@@ -4,7 +4,6 @@ import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oms_app.store.unit_of_work import CommitUnknown, Conflict, RowRefused, StoreUnavailable
 
@@ -20,12 +19,10 @@ _SQLITE_TABLE = re.compile(r"constraint failed: (?:index 'uq_)?(\w+)")
 
 
 def translated(error: BaseException, *, committing: bool = False) -> Exception | None:
-    """The store's error for one of the driver or pool, or None for anything else.
+    """The store's error for one of the driver, or None for anything else.
 
     committing: COMMIT was already sent when the connection failed.
     """
-    if isinstance(error, PoolTimeout):
-        return StoreUnavailable("no database connection came free in time")
     if isinstance(error, DBAPIError):
         return translated(error.orig, committing=committing) if error.orig is not None else None
     if isinstance(error, sqlite3.Error):

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oms_app.store import config_rows, log_rows, scoping, tenants
 from oms_app.store.engines import (
@@ -24,7 +26,7 @@ from oms_app.store.rows_unit import SqlRowsUnit
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.sqlite_ledger_unit import SqliteLedgerUnit
 from oms_app.store.tables import ORDERS
-from oms_app.store.unit_of_work import AccountDirectory, LedgerUnit, RowsUnit
+from oms_app.store.unit_of_work import AccountDirectory, LedgerUnit, RowsUnit, StoreUnavailable
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import LedgerId, OrderId, TenantId
 from oms_kernel.domain.market import Quote
@@ -34,7 +36,8 @@ class SqlStore:
     """A Store on PostgreSQL or SQLite.
 
     role: what PostgreSQL connections act as; None: as the URL's own user. pool_size: connections for units (on
-    SQLite: for readers; there is always one writer). clock: the time on SQLite; PostgreSQL tells its own.
+    SQLite: for readers; there is always one writer). pool_timeout_s, busy_timeout_s: how long to wait for a connection
+    of this process, and on SQLite for the lock that another process holds. clock: the time on SQLite; PostgreSQL tells its own.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class SqlStore:
         role: str | None = SERVING_ROLE,
         pool_size: int = 16,
         pool_timeout_s: float = BUSY_TIMEOUT_S,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         address = parsed(url)
@@ -55,7 +59,7 @@ class SqlStore:
             self.writer = postgres_engine(address, role=role, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
             self.readers = self.writer
         else:
-            self.writer = sqlite_writer(address, pool_timeout_s=pool_timeout_s)
+            self.writer = sqlite_writer(address, pool_timeout_s=pool_timeout_s, busy_timeout_s=busy_timeout_s)
             self.readers = sqlite_readers(address, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
             scoping.enforce(self.writer)
             scoping.enforce(self.readers)
@@ -163,15 +167,42 @@ class SqlStore:
 
     @contextmanager
     def _connected(self, engine: Engine) -> Iterator[Connection]:
-        """A connection whose errors are the store's; rolled back and given back at the end."""
+        """A connection whose errors are the store's; rolled back when the block raises, and given back."""
         try:
-            with engine.connect() as connection:
-                yield connection
-        except Exception as error:
+            connection = engine.connect()
+        except DBAPIError as error:
+            raise StoreUnavailable(str(error.orig)) from error
+        except PoolTimeout as error:
+            raise StoreUnavailable("no database connection came free in time") from error
+        try:
+            yield connection
+        except BaseException as error:
+            _abandon(connection, engine)
             known = translated(error)
             if known is None:
                 raise
             raise known from error
+        connection.close()
+
+
+def _abandon(connection: Connection, engine: Engine) -> None:
+    """Roll back and give back; a connection that is lost is thrown away with all idle ones, which it shows to be old."""
+    try:
+        if not _is_lost(connection):
+            connection.close()
+            return
+    except DBAPIError:
+        """It was lost while rolling back."""
+    connection.invalidate()
+    connection.close()
+    engine.dispose()
+
+
+def _is_lost(connection: Connection) -> bool:
+    if connection.closed or connection.invalidated:
+        return False
+    driver: Any = connection.connection.driver_connection
+    return bool(getattr(driver, "closed", False))
 
 
 _SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
