@@ -108,8 +108,14 @@ def _plain_answers() -> dict[str, Fields]:
             "order_id": IdText(allow_none=True),
             "data": JsonObject(),
         },
-        "Execution": {"execution_id": IdText(), "symbol": _text(), **fields_of(Fill)},
+        "Execution": {
+            "execution_id": IdText(),
+            "symbol": _text(),
+            **fields_of(Fill),
+            "booked_at": Instant(),
+        },
         "Position": {
+            "position_id": IdText(),
             "symbol": _text(),
             **fields_of(Position),
             "average_price": DecimalText(allow_none=True),
@@ -118,6 +124,7 @@ def _plain_answers() -> dict[str, Fields]:
             "unrealised_pnl": DecimalText(allow_none=True),
             "is_open": Flag(),
             "updated_at": Instant(),
+            "closed_at": Instant(allow_none=True),
         },
         "PnlToday": {
             "items": ma.fields.List(

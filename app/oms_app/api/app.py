@@ -15,12 +15,21 @@ from oms_app.api.problems import CODE_OF_STATUS, PROBLEM_TYPE, Problem, problem_
 from oms_app.api.rate_limit import Bucket, Rate, RateLimiter
 from oms_app.api.requests import current_request_id, follow_requests
 from oms_app.api.routes import (
+    accounts,
     api_keys,
+    brokers,
     bulk,
+    executions,
     health,
+    instruments,
+    market_data,
+    order_reads,
     orders,
     plugins,
+    positions,
     sign_in,
+    strategies,
+    webhooks,
 )
 from oms_app.api.serving import make_view
 from oms_app.flow.errors import FlowError
@@ -32,7 +41,16 @@ LOG = logging.getLogger("oms.api")
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *orders.ENDPOINTS,
+    *order_reads.ENDPOINTS,
     *bulk.ENDPOINTS,
+    *executions.ENDPOINTS,
+    *positions.ENDPOINTS,
+    *accounts.ENDPOINTS,
+    *instruments.ENDPOINTS,
+    *market_data.ENDPOINTS,
+    *brokers.ENDPOINTS,
+    *strategies.ENDPOINTS,
+    *webhooks.ENDPOINTS,
     *plugins.ENDPOINTS,
     *sign_in.ENDPOINTS,
     *api_keys.ENDPOINTS,

@@ -48,6 +48,14 @@ class ApiServices(Protocol):
         """Replaces and cancels orders."""
 
     @property
+    def control(self) -> Any:
+        """Steers accounts."""
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """Fresh ids that sort by time."""
+
+    @property
     def reader(self) -> Any:
         """Reads the log."""
 

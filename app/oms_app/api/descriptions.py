@@ -268,6 +268,8 @@ _DESCRIPTIONS = {
     "webhook_id": "Id of the webhook.",
     "wire_id": "The id under which the broker sees the order.",
     "wire_ids": "The ids under which the broker sees the order, oldest first.",
+    "position_id": "Id of the holding.",
+    "with_closed": "true: also what is closed.",
     "with_total": "true: count all, in cursor mode too.",
     "day_roll": "Time of day at which the account's day ends.",
     "use_cookies": "true: the tokens are set as HttpOnly cookies too.",

@@ -1,18 +1,19 @@
 """An Order in, its JSON out: every field of the kernel's order, flat, with what is derived from them."""
 
-from datetime import datetime
+import typing
 from decimal import Decimal
 from typing import Any
 
 import marshmallow as ma
+import msgspec
 
 from oms_app.api.fields import DecimalText, Flag, IdText, JsonObject, Word
 from oms_app.api.json_text import plain
-from oms_app.api.schema_from_struct import field_for, fields_of, make_schema
+from oms_app.api.schema_from_struct import bare_type, field_for, fields_of, make_schema
 from oms_kernel.domain.decision import Decision, Verdict
 from oms_kernel.domain.lifecycle import OrderState, RequestStatus
 from oms_kernel.domain.money import to_text
-from oms_kernel.domain.order import Order, OrderRequest
+from oms_kernel.domain.order import Order, OrderRequest, Reservation
 
 REQUEST_FIELDS = tuple(
     name
@@ -27,24 +28,46 @@ ORDER_FIELDS = tuple(
 )
 
 
+def _named(struct: type[msgspec.Struct], names: tuple[str, ...], *kinds: Any) -> tuple[str, ...]:
+    """The fields among `names` whose type, None aside, is one of `kinds`."""
+    hints = typing.get_type_hints(struct)
+    return tuple(name for name in names if bare_type(hints[name]) in kinds)
+
+
+def _others(names: tuple[str, ...], *taken: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if not any(name in part for part in taken))
+
+
+_DECIMALS = _named(Order, ORDER_FIELDS, Decimal)
+_NESTED = _named(Order, ORDER_FIELDS, Reservation, tuple)
+_PLAIN = _others(ORDER_FIELDS, _DECIMALS, _NESTED)
+_PLAIN_OF_REQUEST = _others(REQUEST_FIELDS, _named(OrderRequest, REQUEST_FIELDS, Decimal, tuple))
+"""The fields by how they become JSON, settled once: this runs for every order that is shown."""
+
+
 def order_document(order: Order, tags: dict[str, Any] | None = None) -> dict[str, Any]:
     """The order as the API shows it; `tags` as they were given."""
     document: dict[str, Any] = {"order_id": order.order_id, "state": order.state}
     request = order.request
-    for name in REQUEST_FIELDS:
-        document[name] = _shown(getattr(request, name))
-    for name in ORDER_FIELDS:
-        document[name] = _shown(getattr(order, name))
-    average = order.average_price
+    for name in _PLAIN_OF_REQUEST:
+        document[name] = getattr(request, name)
+    for name in _PLAIN:
+        document[name] = getattr(order, name)
+    for name in _DECIMALS:
+        number = getattr(order, name)
+        document[name] = to_text(number) if number is not None else None
+    for name in _NESTED:
+        document[name] = plain(getattr(order, name))
+    average, replace = order.average_price, order.replace
     document["requests"] = {
         "place": order.place,
-        "replace": order.replace.status if order.replace is not None else None,
+        "replace": replace.status if replace is not None else None,
         "cancel": order.cancel,
     }
-    document["replacement"] = plain(order.replace) if order.replace is not None else None
+    document["replacement"] = plain(replace) if replace is not None else None
     document["is_active"] = order.is_active
     document["is_filled"] = order.is_filled
-    document["fill_percentage"] = to_text(order.fill_percentage)
+    document["fill_percentage"] = to_text(order.fill_percentage) if order.filled_quantity else "0"
     document["average_price"] = to_text(average) if average is not None else None
     document["leaves_quantity"] = to_text(order.leaves_quantity)
     document["tags"] = tags
@@ -103,11 +126,3 @@ def order_answer_schema() -> ma.Schema:
         "tags": JsonObject(allow_none=True),
     }
     return make_schema("Order", fields)
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return to_text(value)
-    if value is None or isinstance(value, (str, bool, int, datetime)):
-        return value
-    return plain(value)

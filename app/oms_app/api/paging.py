@@ -62,5 +62,8 @@ _SHARED: dict[str, Any] = {
     "book": lambda: Text(longest=64),
     "venue": lambda: Text(longest=30),
     "exchange": lambda: Text(longest=30),
+    "asset_class": lambda: Text(longest=10),
+    "currency": lambda: Text(longest=12),
+    "with_closed": QueryFlag,
     "kind": lambda: Text(longest=60),
 }

@@ -8,14 +8,16 @@ from flask import Flask, Response, g, request
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z", re.ASCII)
 CSP_OF_API = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+ALWAYS = (
+    ("Content-Security-Policy", CSP_OF_API),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+"""Headers of every response that does not bring its own."""
 
 
 def current_request_id() -> str:
@@ -38,14 +40,17 @@ def follow_requests(app: Flask) -> None:
     @app.after_request
     def set_headers(response: Response) -> Response:
         headers = response.headers
-        headers["X-Request-ID"] = current_request_id()
-        for name, value in SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
-        headers.setdefault("Content-Security-Policy", CSP_OF_API)
-        if request.path.startswith("/api/v1"):
-            headers.setdefault("Cache-Control", "no-store")
+        given = {name for name, _ in headers}
+        # Appended, not set: a header is looked for once here instead of once for each that is added.
+        for name, value in ALWAYS:
+            if name not in given:
+                headers.add(name, value)
+        headers.add("X-Request-ID", current_request_id())
+        if "Cache-Control" not in given and request.path.startswith("/api/v1"):
+            headers.add("Cache-Control", "no-store")
         if request.is_secure:
-            headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-        for name, value in g.get("rate_limit_headers", {}).items():
-            headers[name] = value
+            headers.add("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+        limits: tuple[tuple[str, str], ...] = g.get("rate_limit_headers", ())
+        for name, value in limits:
+            headers.add(name, value)
         return response

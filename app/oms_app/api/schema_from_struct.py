@@ -98,6 +98,13 @@ class _Strict(ma.Schema):
         register = False
 
 
+def bare_type(hint: Any) -> Any:
+    """The type without None, a NewType's base, or a container's own type."""
+    hint, _ = _without_none(hint)
+    hint = getattr(hint, "__supertype__", hint)
+    return typing.get_origin(hint) or hint
+
+
 def _without_none(hint: Any) -> tuple[Any, bool]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         others = [argument for argument in typing.get_args(hint) if argument is not type(None)]

@@ -81,7 +81,7 @@ def _limit(limiter: RateLimiter, bucket: Bucket, who: str) -> None:
             f"the limit of {bucket.value} is used up; wait {grant.wait_s:.1f} s",
             headers=headers,
         )
-    g.rate_limit_headers = headers
+    g.rate_limit_headers = tuple(headers.items())
 
 
 def _body(endpoint: Endpoint, http: Request) -> Any:
