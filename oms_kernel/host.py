@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -23,12 +22,11 @@ from oms_kernel import hookspecs
 from oms_kernel.contribution import defect_of
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.guard import Guard
+from oms_kernel.handshake import KERNEL, Refusal, check_handshake
 from oms_kernel.hookspecs import ENTRY_POINT_GROUP, PROJECT
 from oms_kernel.registry import FIELDS, Kind, Registered, Registries, Registry
 from oms_kernel.soundness import describe
 from oms_kernel.watchdog import Watchdog
-
-KERNEL = "oms-kernel"
 
 
 class PluginStatus(StrEnum):
@@ -72,10 +70,6 @@ class RequiredPluginMissing(KernelError):
     """A plugin that the configuration requires is not loaded; install or repair it, or drop the requirement."""
 
     code = "required_plugin_missing"
-
-
-class Refusal(Exception):
-    """Why the host refuses a plugin."""
 
 
 class Breakage(Exception):
@@ -230,25 +224,6 @@ class PluginHost:
             last_error=guard.last_error,
             quarantined=guard.quarantined,
         )
-
-
-def check_handshake(requires: Callable[[], Sequence[str]], kernel: Version) -> None:
-    """Nothing, when the requirements that apply here ask for the kernel and this kernel will do. Raises Refusal."""
-    try:
-        requirements = [Requirement(line) for line in requires()]
-    except InvalidRequirement as error:
-        raise Refusal(f"its metadata has an unreadable requirement: {describe(error)}") from None
-    asked = [
-        requirement
-        for requirement in requirements
-        if canonicalize_name(requirement.name) == KERNEL
-        and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
-    ]
-    if not asked:
-        raise Refusal(f"its metadata does not require {KERNEL}; add a dependency such as '{KERNEL}>=0.1,<0.2'")
-    for requirement in asked:
-        if not requirement.specifier.contains(kernel, prereleases=True):
-            raise Refusal(f"it needs {KERNEL}{requirement.specifier}, this is {kernel}")
 
 
 def _candidate(distribution_name: str, distribution: Distribution, point: EntryPoint) -> _Candidate:

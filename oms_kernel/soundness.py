@@ -50,6 +50,6 @@ def describe(error: object) -> str:
 
 def _is_storable(figure: object) -> bool:
     try:
-        return figure.__class__ is Decimal and bounded(figure) is not None  # type: ignore[arg-type]
+        return isinstance(figure, Decimal) and bounded(figure) is not None
     except InvalidNumber:
         return False

@@ -138,7 +138,7 @@ def test_calls_about_as_long_as_the_limit_are_struck_inside_or_not_at_all(hasty:
 
     def judge(seed: int) -> None:
         try:
-            for number in range(1500):
+            for number in range(600):
                 length = 0.0008 + (number * 7 + seed) % 10 * 0.00007
 
                 def wait(length: float = length) -> None:
@@ -163,8 +163,8 @@ def test_calls_about_as_long_as_the_limit_are_struck_inside_or_not_at_all(hasty:
     for thread in threads:
         thread.join(60)
     assert escaped == []
-    assert calls["hung"] > 100, "the race was not raced"
-    assert calls["passed"] > 100, "the race was not raced"
+    assert calls["hung"] > 20, "the race was not raced"
+    assert calls["passed"] > 20, "the race was not raced"
 
 
 def test_a_strike_that_lands_outside_would_be_seen_by_the_race_test() -> None:
@@ -196,7 +196,7 @@ class Rule:
         self.deed()
         return passed("r")
 
-watchdog = Watchdog(report_path=Path(sys.argv[1]))
+watchdog = Watchdog(report_path=Path(sys.argv[1]), fatal_s=float(sys.argv[2]))
 watchdog.start()
 
 def rule(plugin, deed):
@@ -206,12 +206,13 @@ def rule(plugin, deed):
 """
 
 
-def run_hanging(tmp_path: Path, body: str) -> tuple[int, float, Path]:
+def run_hanging(tmp_path: Path, body: str, fatal_s: float = 5) -> tuple[int, float, Path]:
     report = tmp_path / "hang.txt"
     script = tmp_path / "hanging.py"
     script.write_text(HANGING.replace("{body}", textwrap.dedent(body)))
     started = time.perf_counter()
-    ended = subprocess.run([sys.executable, str(script), str(report)], timeout=30, check=False)
+    command = [sys.executable, str(script), str(report), str(fatal_s)]
+    ended = subprocess.run(command, timeout=30, check=False)
     return ended.returncode, time.perf_counter() - started, report
 
 
@@ -240,9 +241,10 @@ def test_c_code_that_keeps_the_interpreter_to_itself_ends_the_process_too(tmp_pa
         import ctypes
         rule("greedy", lambda: ctypes.PyDLL(None).sleep(30)).assess(None, None, None)
         """,
+        fatal_s=1.5,
     )
     assert returncode == 1
-    assert 4 < seconds < 12
+    assert 1 < seconds < 8
     assert plugins_in_report(report) == ("greedy",)
 
 
