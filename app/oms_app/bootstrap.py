@@ -24,6 +24,7 @@ from oms_app.flow.lane import Lanes
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.routing import Directory
 from oms_app.flow.rulebook import make_rules
+from oms_app.flow.sealing import Sealer
 from oms_app.lifeline import Pulse
 from oms_app.store.config_rows import load_catalogue
 from oms_app.store.sql_store import SqlStore
@@ -53,6 +54,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     control: Control
     reader: LogReader
     identity: Identity
+    sealer: Sealer
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
 
@@ -114,6 +116,7 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         control=Control(desk, directory),
         reader=LogReader(store),
         identity=_identity(settings, store),
+        sealer=Sealer(settings.secret_key.reveal()),
         clock=clock,
         new_id=new_id,
     )
@@ -181,7 +184,10 @@ def serve_sessions(settings: Settings, pulse: Pulse) -> None:
     services = build_services(settings, process="session")
     brokers = services.registries.brokers
     session_store = SqlSessionStore(
-        services.store, holder=_holder("session"), lease_s=settings.lease_s, unseal=_open_credentials
+        services.store,
+        holder=_holder("session"),
+        lease_s=settings.lease_s,
+        unseal=partial(_opened, services.sealer, "broker_connections"),
     )
 
     async def serve() -> None:
@@ -248,7 +254,7 @@ def serve_worker(settings: Settings, pulse: Pulse) -> None:
         services.control,
         holder=_holder("worker"),
         allow_private=settings.allow_private_webhooks,
-        open_credentials=_open_credentials,
+        open_credentials=partial(_opened, services.sealer, "webhooks"),
     )
     try:
         serve(
@@ -280,9 +286,8 @@ def _instruments_by_symbol(services: Services) -> dict[str, Instrument]:
     return found
 
 
-def _open_credentials(tenant_id: str, webhook_id: str, sealed: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(sealed)
-    return found
+def _opened(sealer: Sealer, table: str, tenant_id: str, row_id: str, sealed: bytes) -> dict[str, Any]:
+    return sealer.open(tenant_id, table, row_id, sealed)
 
 
 def _identity(settings: Settings, store: SqlStore) -> Identity:

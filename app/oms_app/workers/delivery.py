@@ -16,10 +16,11 @@ import msgspec
 import structlog
 
 from oms_app.flow.control import Control
+from oms_app.flow.sealing import CannotOpen
 from oms_app.store.sql_store import SqlStore
 from oms_app.workers import rows
 from oms_kernel.contracts.plugin import parse_params
-from oms_kernel.contracts.webhook import DeliveryFailed, SinkMessage
+from oms_kernel.contracts.webhook import Delivered, DeliveryFailed, SinkMessage, WebhookSink
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.ids import TenantId
@@ -127,11 +128,16 @@ class Deliverer:
         try:
             sink, tally = self._sink(tenant_id, webhook, host)
             with self._host.guard(registered.plugin).measured(tally):
-                return int(sink.deliver(message).status_code)
+                outcome = _attempt(sink, message)
+            if isinstance(outcome, DeliveryFailed):
+                raise outcome
+            return int(outcome.status_code)
         except DeliveryFailed:
             raise
         except InvalidRequest as error:
             raise DeliveryFailed(error.detail, retry=False) from error
+        except CannotOpen as error:
+            raise DeliveryFailed("the webhook's secret cannot be opened: enter it again", retry=False) from error
         except Exception as error:
             log.exception("a webhook sink failed", sink=webhook.sink, webhook_id=webhook.webhook_id)
             raise DeliveryFailed(f"the sink failed ({type(error).__name__})", retry=True) from error
@@ -188,6 +194,14 @@ class Deliverer:
                 what_to_do="Repair the receiver, then send the message again from the webhook's deliveries.",
             ),
         )
+
+
+def _attempt(sink: WebhookSink, message: SinkMessage) -> Delivered | DeliveryFailed:
+    """What became of the attempt; a receiver that refuses is no failure of the plugin."""
+    try:
+        return sink.deliver(message)
+    except DeliveryFailed as failure:
+        return failure
 
 
 def wait_before(attempts: int, asked_s: int | None = None) -> timedelta:

@@ -137,7 +137,8 @@ class SignedPost:
                 pool.stream("POST", url, headers=headers, content=message.body) as answer,
             ):
                 self._drain(answer)
-                return answer.status, retry_after(dict(answer.headers).get(b"retry-after"), self._now())
+                asked = {name.lower(): value for name, value in answer.headers}.get(b"retry-after")
+                return answer.status, retry_after(asked, self._now())
         except AddressRefused:
             raise DeliveryFailed(NOT_ALLOWED, retry=True) from None
         except (
