@@ -187,7 +187,7 @@ class GuardedRule:
         if self.quarantined or self.guard.quarantined:
             return self._denied(PLUGIN_QUARANTINED, "is quarantined until a person releases it")
         if state.__class__ is FoldFailed:
-            return self._denied(PLUGIN_FAILED, "has lost its memory; it is rebuilt from the log at the next start")
+            return self._denied(PLUGIN_FAILED, "has lost its memory until it is rebuilt from the log")
         if state is None and self.stateful:
             state = self.initial_state()
         outcome = self._call(self._enter_assess, self._assess, intent, view, state)
@@ -201,9 +201,14 @@ class GuardedRule:
         return self._denied(PLUGIN_FAILED, f"failed ({type(error).__name__})")
 
     def initial_state(self) -> Any:
-        """The rule's state before the first event; FoldFailed when it raises, None for a rule without memory."""
+        """The rule's state before the first event; None for a rule without memory.
+
+        FoldFailed when it raises or the plugin is quarantined. Raises RuleHung, nothing else.
+        """
         if not self.stateful:
             return None
+        if self.quarantined or self.guard.quarantined:
+            return self._lost
         outcome = self._call(self._enter_fold, self.rule.initial_state)
         if outcome.__class__ is _Failure:
             self.guard.failed(self._tally, f"{self.name}.initial_state", outcome.error)
@@ -213,11 +218,13 @@ class GuardedRule:
     def fold(self, state: Any, recorded: Recorded) -> tuple[Any, tuple[Any, ...]]:
         """(the state after the event, triggers). A fold that fails loses the memory: FoldFailed from then on.
 
-        A quarantined plugin is not called and keeps its state: rebuild it from the log at the release.
-        Raises RuleHung, nothing else.
+        A quarantined plugin is not called and loses it too: an incomplete memory is none. Rebuild it from the log at
+        the release. Raises RuleHung, nothing else.
         """
-        if not self.stateful or state.__class__ is FoldFailed or self.quarantined or self.guard.quarantined:
+        if not self.stateful or state.__class__ is FoldFailed:
             return state, ()
+        if self.quarantined or self.guard.quarantined:
+            return self._lost, ()
         outcome = self._call(self._enter_fold, self.rule.fold, state, recorded)
         if outcome.__class__ is tuple and len(outcome) == 2 and outcome[1].__class__ is tuple:
             return outcome

@@ -153,6 +153,17 @@ def test_a_quarantined_plugin_denies_without_being_called(where: str) -> None:
     assert rule.guard.calls == 0
 
 
+def test_a_quarantined_rule_with_memory_is_not_called_and_does_not_judge_by_an_incomplete_memory_later() -> None:
+    rule = guarded(Counts(), "counts")
+    rule.quarantined = "it hung"
+    state, _ = rule.fold(1, None)  # type: ignore[arg-type]
+    assert (state, rule.initial_state()) == (rule.fold(state, None)[0], state)  # type: ignore[arg-type]
+    assert rule.guard.calls == 0
+    rule.quarantined = ""
+    assert rule.assess(None, None, state).code == PLUGIN_FAILED  # type: ignore[arg-type]
+    assert rule.assess(None, None, rule.initial_state()).outcome is Outcome.PASS  # type: ignore[arg-type]
+
+
 def test_calls_errors_and_latency_of_all_rules_of_a_plugin_are_summed() -> None:
     guard = Guard("acme")
     one = GuardedRule("1", "acme", "a", Gate.RISK, None, Answers(passed("a")), guard)
