@@ -1,4 +1,4 @@
-"""When the database goes away: nothing stored is StoreUnavailable, a lost COMMIT is CommitUnknown, and it comes back."""
+"""A database that goes away: nothing stored is StoreUnavailable, a lost COMMIT is CommitUnknown; then it comes back."""
 
 import threading
 from collections.abc import Callable
