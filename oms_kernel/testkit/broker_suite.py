@@ -379,15 +379,14 @@ class BrokerConformanceSuite:
 
     # ------------------------------------------------------------------ order of reports, closing, failing
 
-    def test_reports_are_awaited_one_after_the_other(self, harness: BrokerHarness) -> None:
+    def test_reports_are_told_in_their_order_while_booking_takes_its_time(self, harness: BrokerHarness) -> None:
         async def story(session: BrokerSession) -> None:
             intents = [await session.place(Side.BUY, 10) for _ in range(10)]
             for intent in intents:
                 await session.hear_filled(intent, 10)
-            assert not session.host.overlapped, "a report came while the one before it was being booked"
             for intent in intents:
                 kinds = [type(report) for report in session.of(intent)]
-                assert kinds.index(Acknowledged) < kinds.index(Filled)
+                assert Acknowledged in kinds[: kinds.index(Filled)], f"told in the wrong order: {kinds}"
 
         tell(harness, story, report_delay=0.01)
 

@@ -287,9 +287,13 @@ class SimBrokerConnector:
             self._answers.pop(number, None)
 
     async def _deliver(self) -> None:
+        """Tell the host what was heard, in its order; what came while it booked is one transaction after that."""
         reports = self._reports
         while True:
-            await self.host.report(await reports.get())
+            heard = [await reports.get()]
+            while not reports.empty():
+                heard.append(reports.get_nowait())
+            await asyncio.gather(*(self.host.report(report) for report in heard))
 
     async def _keep_alive(self) -> None:
         interval = self.params.ping_interval_ms / 1000
