@@ -170,9 +170,11 @@ class Measure:
         text = json.dumps(body, separators=(",", ":"))
         load = Load(url, text, self._following, connections, self._plan.seconds, headers)
         answered = self._generator.send(load)
-        self._following += (answered.requests + connections) * text.count(MARK)
+        # A few more than were answered: those under way at the end, and what the generator tried beforehand.
+        self._following += (answered.requests + 2 * connections + 10) * text.count(MARK)
         if answered.failed or not answered.requests:
-            raise RuntimeError(f"{answered.failed} of {answered.requests} requests to {url} failed")
+            stored = self._here.system.refusals()
+            raise RuntimeError(f"{answered.failed} of {answered.requests} requests to {url} failed; stored: {stored}")
         return answered
 
     def _note(self, name: str, rate: float, answered: Answered) -> None:

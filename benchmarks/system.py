@@ -124,6 +124,12 @@ class System:
             counted: int = unit.connection.execute(chosen).scalar_one()
             return counted
 
+    def refusals(self) -> list[str]:
+        """Why orders were refused, for the message of an error."""
+        with self._services() as services, services.store.read_unit(TENANT_ID) as unit:
+            chosen = select(t.ORDERS.c.state, t.ORDERS.c.reason_code, func.count()).group_by("state", "reason_code")
+            return [str(tuple(row)) for row in unit.connection.execute(chosen.where(t.ORDERS.c.tenant_id == TENANT_ID))]
+
     def order(self, **more: Any) -> dict[str, Any]:
         """The JSON of an order of the demo account."""
         return {"account_id": self.facts.account_id, "symbol": "SPY", "side": "BUY", "quantity": "1", **more}
