@@ -87,6 +87,8 @@ class RunLoop:
         try:
             if started_at == 0:
                 self._carry_out(process.started, CursorStep(f"{self._consumer}:start", 0, 1))
+            else:
+                self._lines += [action.text for action in process.started if isinstance(action, StrategyLog)]
             with self._wiring.store.tenant_unit(self._run.tenant_id) as unit:
                 strategies.set_run_status(unit, self._run.run_id, "RUNNING", expected=("STARTING", "RUNNING"))
             looked_at = 0.0
