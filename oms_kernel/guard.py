@@ -252,15 +252,10 @@ class GuardedRule:
             if slot.alarm:
                 struck = slot.settle()
         except PluginHung:
-            slot.started = None
-            try:
-                slot.settle()
-            except PluginHung:
-                slot.settle()
+            slot.abandon()
             struck = True
         except KeyboardInterrupt:
-            slot.started = None
-            slot.settle()
+            slot.abandon()
             raise
         elapsed = clock() - started
         tally = self._tally

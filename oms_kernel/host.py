@@ -6,6 +6,7 @@ Only a plugin that the configuration requires stops the host. An import that nev
 """
 
 import importlib.metadata
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -27,6 +28,8 @@ from oms_kernel.hookspecs import ENTRY_POINT_GROUP, PROJECT
 from oms_kernel.registry import FIELDS, Kind, Registered, Registries, Registry
 from oms_kernel.soundness import describe
 from oms_kernel.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
 
 
 class PluginStatus(StrEnum):
@@ -131,8 +134,10 @@ class PluginHost:
                     contributed = self._take(candidate, kernel, entries)
                 except Refusal as refusal:
                     status, reason = PluginStatus.REFUSED, str(refusal)
+                    log.warning("plugin %s of %s is refused: %s", candidate.name, candidate.distribution, reason)
                 except Breakage as breakage:
                     status, reason = PluginStatus.BROKEN, str(breakage)
+                    log.warning("plugin %s of %s is broken", candidate.name, candidate.distribution, exc_info=True)
             for kind, items in contributed.items():
                 entries[kind].update((item.name, item) for item in items)
             if status is PluginStatus.LOADED:

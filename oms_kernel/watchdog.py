@@ -43,13 +43,15 @@ class Slot:
     cannot be struck, and one that sees more calls `settle`.
     """
 
-    __slots__ = ("__weakref__", "alarm", "plugin", "started", "thread_id")
+    __slots__ = ("__weakref__", "alarm", "observed_s", "plugin", "seen", "started", "thread_id")
 
     def __init__(self) -> None:
         self.thread_id = threading.get_ident()
         self.started: float | None = None
         self.alarm = QUIET
         self.plugin = ""
+        self.seen: float | None = None
+        self.observed_s = 0.0
 
     def settle(self) -> bool:
         """Whether the call was struck; afterwards no strike is under way. Only for the slot's own thread, outside.
@@ -63,6 +65,14 @@ class Slot:
             _raise_in(self.thread_id, None)
             self.alarm = QUIET
         return struck
+
+    def abandon(self) -> None:
+        """Leave for good, whatever is under way; at most one strike can land, and it lands in here."""
+        self.started = None
+        try:
+            self.settle()
+        except PluginHung:
+            self.settle()
 
 
 class _Slots(threading.local):
@@ -86,6 +96,7 @@ class Watchdog:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.limit_s = limit_s
+        self.interval_s = limit_s / 5
         self.fatal_s = fatal_s
         self.report_path = report_path
         self.clock = clock
@@ -96,6 +107,7 @@ class Watchdog:
         self._thread: threading.Thread | None = None
         self._report: TextIO | None = None
         self._named = ""
+        self._looked_at = clock()
 
     def start(self) -> None:
         """Begin to watch, in one daemon thread. With a report path the fatal timer of this process is ours.
@@ -129,7 +141,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         heartbeat_at = self.clock()
-        while not self._stopped.wait(self.limit_s / 5):
+        while not self._stopped.wait(self.interval_s):
             overdue = self._strike_overdue()
             now = self.clock()
             if self._report is None:
@@ -143,11 +155,18 @@ class Watchdog:
     def _strike_overdue(self) -> str:
         """The plugin of an overdue call, or an empty text."""
         overdue = ""
+        now = self.clock()
+        # Time in which the whole process stood still is nobody's: a look counts for two intervals at most.
+        step, self._looked_at = min(now - self._looked_at, self.interval_s * 2), now
         with self._lock:
             slots = list(self._slots)
         for slot in slots:
             seen = slot.started
-            if seen is None or self.clock() - seen < self.limit_s:
+            if seen is None:
+                continue
+            slot.observed_s = slot.observed_s + step if slot.seen == seen else min(now - seen, step)
+            slot.seen = seen
+            if slot.observed_s < self.limit_s:
                 continue
             overdue = slot.plugin
             if slot.alarm == FIRED:

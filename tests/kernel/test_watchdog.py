@@ -1,6 +1,7 @@
 """A hang ends inside its call or with the process, and never strikes beside it."""
 
 import ctypes
+import signal
 import subprocess
 import sys
 import textwrap
@@ -29,7 +30,10 @@ def watchdog() -> Iterator[Watchdog]:
 def hasty() -> Iterator[Watchdog]:
     watchdog = Watchdog(limit_s=0.001)
     watchdog.start()
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(0.00005)
     yield watchdog
+    sys.setswitchinterval(switching)
     watchdog.stop()
 
 
@@ -115,6 +119,36 @@ def test_a_hang_in_another_thread_is_ended_there(watchdog: Watchdog) -> None:
         assert quick.assess(None, None, None).outcome is Outcome.PASS  # type: ignore[arg-type]
     thread.join(5)
     assert isinstance(outcome[0], RuleHung)
+
+
+def test_a_process_that_stood_still_is_not_the_plugins_fault() -> None:
+    """SIGSTOP in the middle of a call, as a paused machine would do."""
+    script = """
+import os, signal, time
+from oms_kernel.domain.decision import Gate, passed
+from oms_kernel.guard import Guard, GuardedRule
+from oms_kernel.watchdog import Watchdog
+
+class Rule:
+    def assess(self, intent, view, state):
+        print("inside", flush=True)
+        until = time.process_time() + 0.1
+        while time.process_time() < until:
+            pass
+        return passed("r")
+
+watchdog = Watchdog()
+watchdog.start()
+verdict = GuardedRule("k", "p", "r", Gate.RISK, None, Rule(), Guard("p", watchdog)).assess(None, None, None)
+print(verdict.outcome.value, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "inside\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.6)
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.readline() == "PASS\n"
 
 
 def test_an_unstarted_watchdog_strikes_nobody() -> None:
