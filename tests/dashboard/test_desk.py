@@ -168,6 +168,7 @@ def test_a_fill_opens_a_position_and_counts_today(person: Person, services: Serv
         "Realised": "0.00",
         "Unrealised": "−1.00",
         "Fees": "0.25",
+        "Cash": "989,998.75",
         "Fills": "1",
     }
 

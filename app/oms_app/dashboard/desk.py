@@ -155,9 +155,9 @@ class Desk:
     def _positions(self, principal: Principal, accounts: tuple[AccountRow, ...]) -> dict[str, Any]:
         now = self._services.clock()
         instruments = {one.instrument_id: one for one in self._rows.market().instruments}
-        positions, days = self._rows.positions(principal)
-        valued = value_positions(positions, accounts, instruments, now, self._max_age)
-        return {"positions": valued, "days": days_of(accounts, days, valued, now), "many": len(accounts) > 1}
+        holdings = self._rows.holdings(principal)
+        valued = value_positions(holdings.positions, accounts, instruments, now, self._max_age)
+        return {"positions": valued, "days": days_of(accounts, holdings, valued, now), "many": len(accounts) > 1}
 
     def _ticket(self, accounts: tuple[AccountRow, ...], ticket: Ticket) -> dict[str, Any]:
         return {

@@ -56,6 +56,14 @@ class Market(msgspec.Struct, frozen=True):
     quotes: dict[InstrumentId, Quote]
 
 
+class Holdings(msgspec.Struct, frozen=True):
+    """Positions net over their books, open or closed, each account's last active day, and its cash by currency."""
+
+    positions: tuple[queries.PositionView, ...]
+    days: tuple[queries.DayView, ...]
+    cash: tuple[queries.CashView, ...]
+
+
 class Who(msgspec.Struct, frozen=True):
     """The signed-in person, for the header."""
 
@@ -117,11 +125,15 @@ class DeskRows:
             total_count=counts[1] if active_only else counts[0],
         )
 
-    def positions(self, principal: Principal) -> tuple[list[queries.PositionView], list[queries.DayView]]:
-        """What the caller's accounts hold or held, net over their books, and each account's last active day."""
+    def holdings(self, principal: Principal) -> Holdings:
+        """What the caller's accounts hold and did."""
         with self._store.read_unit(principal.tenant_id) as unit:
             wanted = queries.PositionFilter(allowed_accounts=principal.account_ids)
-            return queries.list_positions(unit, wanted), queries.list_days(unit, principal.account_ids)
+            return Holdings(
+                positions=tuple(queries.list_positions(unit, wanted)),
+                days=tuple(queries.list_days(unit, principal.account_ids)),
+                cash=tuple(queries.list_cash(unit, principal.account_ids)),
+            )
 
 
 def _account_row(

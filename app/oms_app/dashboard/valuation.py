@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from oms_app.dashboard.rows import AccountRow
+from oms_app.dashboard.rows import AccountRow, Holdings
 from oms_app.store.queries import DayView, PositionView
 from oms_kernel.domain.calendar import risk_date
 from oms_kernel.domain.ids import InstrumentId
@@ -41,6 +41,7 @@ class Day(msgspec.Struct, frozen=True):
     realised: Decimal
     unrealised: Decimal
     fees: Decimal
+    cash: Decimal
     fills: int
     unpriced: int
 
@@ -94,23 +95,28 @@ def value_positions(
 
 
 def days_of(
-    accounts: Sequence[AccountRow], days: Sequence[DayView], valued: Sequence[Valued], now: datetime
+    accounts: Sequence[AccountRow], holdings: Holdings, valued: Sequence[Valued], now: datetime
 ) -> tuple[Day, ...]:
-    """Today's figures of each account, in its base currency first and then in every other it traded."""
-    counted = {(day.account_id, day.currency): day for day in days}
+    """Today's figures of each account, in its base currency first and then in every other it holds or traded."""
+    counted = {(day.account_id, day.currency): day for day in holdings.days}
+    cash = {(balance.account_id, balance.currency): balance.amount for balance in holdings.cash}
     found = []
     for account in accounts:
         held = [one for one in valued if one.position.account_id == account.account_id]
-        others = {one.position.currency for one in held} - {account.base_currency}
+        traded = {one.position.currency for one in held}
+        kept = {currency for account_id, currency in cash if account_id == account.account_id}
         today = risk_date(now, account.time_zone, account.day_roll)
-        for currency in (account.base_currency, *sorted(others)):
-            day = counted.get((account.account_id, currency))
+        for currency in (account.base_currency, *sorted((traded | kept) - {account.base_currency})):
+            key = (account.account_id, currency)
+            day = counted.get(key)
             ours = [one for one in held if one.position.currency == currency]
-            found.append(_day(account, currency, day if day and day.risk_date == today else None, ours))
+            found.append(
+                _day(account, currency, day if day and day.risk_date == today else None, cash.get(key, ZERO), ours)
+            )
     return tuple(found)
 
 
-def _day(account: AccountRow, currency: str, day: DayView | None, held: Sequence[Valued]) -> Day:
+def _day(account: AccountRow, currency: str, day: DayView | None, cash: Decimal, held: Sequence[Valued]) -> Day:
     unrealised = ZERO
     for one in held:
         unrealised = add(unrealised, one.unrealised_pnl or ZERO)
@@ -120,6 +126,7 @@ def _day(account: AccountRow, currency: str, day: DayView | None, held: Sequence
         realised=day.realised_pnl if day else ZERO,
         unrealised=unrealised,
         fees=day.fees if day else ZERO,
+        cash=cash,
         fills=day.fills if day else 0,
         unpriced=sum(one.unrealised_pnl is None for one in held),
     )
