@@ -1,4 +1,4 @@
-"""A session on the in-memory store with the simulated broker in the same process: one scene for the runner's stories."""
+"""A session on the in-memory store with the simulated broker in the same process: one scene for the stories."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
