@@ -20,7 +20,7 @@ from oms_kernel.domain.ids import AccountId, BrokerAccountId, ConnectionId, Orde
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus, RequestKind, RequestStatus, is_open_request
 from oms_kernel.domain.market import MarketView
-from oms_kernel.domain.money import ONE, ZERO, add, is_multiple, subtract
+from oms_kernel.domain.money import ONE, ZERO, add, is_multiple, notional, subtract
 from oms_kernel.domain.order import Order, OrderRequest, Reservation, Side
 from oms_kernel.domain.validation import check_request, check_terms
 from oms_kernel.view import LedgerView
@@ -88,6 +88,7 @@ def place(
     check_request(request, instrument, view.now)
     check_capabilities(destination.capabilities, request, instrument)
     reservation = reserve(request, view.market)
+    _require_countable(request, instrument, reservation)
     intent = OrderIntent(
         kind=RequestKind.PLACE,
         order_id=order_id,
@@ -157,6 +158,7 @@ def replace(
         raise Unsupported("this broker cannot change a live order; cancel it and place a new one")
     request = msgspec.structs.replace(order.request, **merged)
     reservation = reserve(request, view.market)
+    _require_countable(request, instrument, reservation)
     hidden = view.hiding(order.order_id)
     intent = OrderIntent(
         kind=RequestKind.REPLACE,
@@ -286,6 +288,12 @@ def check_capabilities(capabilities: BrokerCapabilities, request: OrderRequest, 
 def _require_whole(capabilities: BrokerCapabilities, quantity: Decimal) -> None:
     if not capabilities.fractional_quantity and not is_multiple(quantity, ONE):
         raise Unsupported("the account's broker takes whole quantities only", field="quantity")
+
+
+def _require_countable(request: OrderRequest, instrument: Instrument, reservation: Reservation) -> None:
+    """Nothing, when the value of the order is a number that can be booked; else InvalidNumber."""
+    if reservation.price is not None:
+        notional(request.quantity, reservation.price, instrument.multiplier)
 
 
 def reserve(request: OrderRequest, market: MarketView) -> Reservation:

@@ -352,7 +352,8 @@ def _move(book: Book, order: Order, word: Word, recorded: ev.Recorded, **changes
     if status in TERMINAL and status is order.status:
         changes = {name: value for name, value in changes.items() if name not in _HOW_IT_ENDED}
     elif status is OrderStatus.FILLED:
-        changes.update(evidence=Evidence.BROKER, reason_code=None, reason=None)
+        ended_before = order.status if order.status in TERMINAL and order.evidence is Evidence.BROKER else None
+        changes.update(evidence=Evidence.BROKER, reason_code=None, reason=None, ended_before=ended_before)
     elif status in TERMINAL:
         changes.setdefault("evidence", Evidence.BROKER)
     else:
@@ -497,7 +498,7 @@ def _intent_recorded(book: Book, event: ev.IntentRecorded, recorded: ev.Recorded
             lease_token=event.lease_token,
             sent_at=recorded.recorded_at,
         )
-    else:
+    elif order.is_active:  # a cancel may be sent first and recorded after: the order may have ended meanwhile
         updates.update(
             cancel=next_request(RequestKind.CANCEL, order.cancel or RequestStatus.REQUESTED, Signal.SEND),
             cancel_sent_at=recorded.recorded_at,
@@ -641,6 +642,9 @@ def _restated(
         }
         if event.word is None:
             _put(book, order, recorded, **updates)
+        elif event.word is Word.UNFILLED and order.ended_before is not None:
+            ended = msgspec.structs.replace(order, status=order.ended_before, ended_before=None)
+            _move(book, ended, event.word, recorded, **updates)
         else:
             _move(book, order, event.word, recorded, **updates)
 

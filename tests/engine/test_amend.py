@@ -241,6 +241,14 @@ def test_a_cancel_is_sent_again_under_a_new_name_and_never_in_doubt() -> None:
     assert ledger.order(order_id).state is OrderState.PENDING_CANCEL
 
 
+def test_a_cancel_that_was_sent_first_may_be_recorded_when_the_order_has_ended() -> None:
+    ledger = Ledger()
+    order_id = ledger.working()
+    ledger.end(br.Canceled, order_id)
+    assert ledger.send(order_id, RequestKind.CANCEL) is not None
+    assert (ledger.order(order_id).state, ledger.order(order_id).cancel) == (OrderState.CANCELED, None)
+
+
 # Sending --------------------------------------------------------------------------------------------------
 
 

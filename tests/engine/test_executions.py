@@ -210,6 +210,20 @@ def test_a_bust_of_a_late_fill_leaves_the_order_cancelled(ledger: Ledger) -> Non
     assert (order.state, order.filled_quantity, ledger.open_quantity()) == (OrderState.CANCELED, 0, 0)
 
 
+@pytest.mark.parametrize(("word", "state"), [(br.Canceled, OrderState.CANCELED), (br.Expired, OrderState.EXPIRED)])
+def test_a_bust_of_what_completed_an_ended_order_returns_to_its_end(
+    ledger: Ledger, word: Any, state: OrderState
+) -> None:
+    order_id = ledger.working()
+    ledger.end(word, order_id)
+    ledger.fill(order_id, 100)
+    assert ledger.order(order_id).state is OrderState.FILLED
+    bust(ledger, "E1")
+    assert (ledger.order(order_id).state, ledger.open_quantity()) == (state, 0)
+    ledger.fill(order_id, 100, exec_id="E2")
+    assert ledger.order(order_id).state is OrderState.FILLED
+
+
 def test_a_correction_restates_order_position_and_cash(ledger: Ledger) -> None:
     order_id = ledger.working()
     ledger.fill(order_id, 100, 100, fee=Decimal(2))

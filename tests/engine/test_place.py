@@ -219,6 +219,16 @@ def test_fractions_are_refused_where_the_broker_takes_whole_quantities() -> None
     assert ledger.place(quantity=5, instrument=BETA).is_active
 
 
+def test_an_order_whose_value_is_no_number_that_can_be_booked_is_refused() -> None:
+    ledger = Ledger()
+    with pytest.raises(InvalidRequest) as caught:
+        ledger.place(quantity=10**12, limit_price=10**9)
+    assert caught.value.code == "invalid_number"
+    order_id = ledger.working(limit_price=10**9)
+    with pytest.raises(InvalidRequest):
+        ledger.replace(order_id, quantity=10**12)
+
+
 def test_a_bad_request_is_refused_before_any_rule_is_asked() -> None:
     rule = Ruling()
     ledger = Ledger(rules=[rule])
