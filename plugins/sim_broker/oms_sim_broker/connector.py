@@ -133,7 +133,9 @@ class SimBrokerConnector:
             await self.close()
             raise
         self._connected, self._detail = True, "connected"
-        self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._keep_alive())]
+        delivering = asyncio.create_task(self._deliver())
+        delivering.add_done_callback(self._delivery_ended)
+        self._tasks = [delivering, asyncio.create_task(self._keep_alive())]
 
     async def open_link(self) -> Link:
         """The way to the broker; what it hears goes to `hear` and its end to `hear_end`."""
@@ -294,6 +296,12 @@ class SimBrokerConnector:
             while not reports.empty():
                 heard.append(reports.get_nowait())
             await asyncio.gather(*(self.host.report(report) for report in heard))
+
+    def _delivery_ended(self, task: asyncio.Task[None]) -> None:
+        """A host that cannot take a report gets all of them from the next snapshot, after a new connection."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.hear_end(f"a report could not be handed over: {error!r}")
 
     async def _keep_alive(self) -> None:
         interval = self.params.ping_interval_ms / 1000

@@ -8,6 +8,7 @@ import pytest
 
 from oms_kernel.contracts.broker import (
     Acknowledged,
+    AnyReport,
     Canceled,
     CancelRefused,
     Filled,
@@ -20,6 +21,7 @@ from oms_kernel.domain.order import OrderType, Side
 from oms_kernel.testkit.broker_harness import BrokerSession, broker_session
 from oms_kernel.testkit.broker_suite import ASK, BID, FAR_BELOW, PLENTY, rest
 from oms_kernel.testkit.faults import AT, Fault, FaultKind, FaultPoint, FaultScript, When, fault
+from oms_kernel.testkit.recording_host import RecordingHost
 from oms_sim_broker.testing import InProcessHarness
 
 Story = Callable[[BrokerSession], Awaitable[None]]
@@ -186,3 +188,27 @@ def test_the_books_of_the_broker_hold_what_it_never_told() -> None:
         assert (shown.status, shown.filled_quantity) == ("FILLED", Decimal(100))
 
     tell(story, fault(FaultPoint.FILL, FaultKind.LOST_FILL))
+
+
+class BrokenHost(RecordingHost):
+    """A host that cannot take reports."""
+
+    async def report(self, report: AnyReport) -> None:
+        raise RuntimeError("the disk is full")
+
+
+def test_a_report_that_cannot_be_handed_over_ends_the_connection() -> None:
+    async def story() -> None:
+        harness = InProcessHarness()
+        await harness.start()
+        host = BrokenHost((harness.account,), (harness.instrument,))
+        connector = harness.connector(host)
+        await connector.connect()
+        await BrokerSession(harness, host, connector).place(Side.BUY, 100)
+        await host.wait_until(lambda: host.losses, "loss")
+        assert "the disk is full" in host.losses[0]
+        assert not (await connector.health()).connected
+        await connector.close()
+        await harness.stop()
+
+    asyncio.run(story())
