@@ -12,6 +12,7 @@ from oms_kernel import settlement
 from oms_kernel.contracts import broker as br
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.ids import BrokerAccountId, OrderId
 from oms_kernel.domain.lifecycle import Evidence, OrderState, OrderStatus, RequestKind, RequestStatus
 from oms_kernel.domain.order import Side
@@ -356,7 +357,7 @@ def test_a_replace_that_worked_shows_that_a_lost_order_lives(ledger: Ledger) -> 
 @pytest.mark.parametrize("quantity", ["0", "-5", "NaN", "1E+30"])
 def test_a_replace_to_an_impossible_quantity_cannot_be_booked(ledger: Ledger, quantity: str) -> None:
     order_id = ledger.replacing()
-    with pytest.raises(settlement.KernelError):
+    with pytest.raises(KernelError):
         ledger.hear(ledger.report(br.Replaced, order_id, quantity=Decimal(quantity)))
 
 
