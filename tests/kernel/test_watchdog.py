@@ -132,7 +132,7 @@ from oms_kernel.watchdog import Watchdog
 class Rule:
     def assess(self, intent, view, state):
         print("inside", flush=True)
-        until = time.process_time() + 0.1
+        until = time.process_time() + 0.03
         while time.process_time() < until:
             pass
         return passed("r")
