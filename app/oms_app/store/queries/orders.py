@@ -16,7 +16,7 @@ from oms_app.store.tables import ORDER_TEXTS, ORDERS, RULE_DENIALS
 from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.events import Recorded
-from oms_kernel.domain.ids import AccountId, LedgerId, OrderId
+from oms_kernel.domain.ids import AccountId, LedgerId, OrderId, TenantId
 from oms_kernel.domain.lifecycle import STATE_FILTERS, OrderState
 from oms_kernel.domain.order import Order
 
@@ -84,7 +84,7 @@ def states_of(words: Iterable[str]) -> frozenset[OrderState]:
 
 def list_orders(unit: RowsUnit, filters: OrderFilter, paging: Paging) -> Page[OrderView]:
     """The orders that pass the filters, newest first."""
-    query = _filtered(select(ORDERS.c.ledger_id, ORDERS.c.order_id, ORDERS.c.document), unit, filters)
+    query = filtered_orders(scope_of(unit), filters)
     return page(unit, query, ORDERS.c.order_id, paging, _order_view)
 
 
@@ -130,9 +130,10 @@ def list_denials(unit: RowsUnit, *, order_id: OrderId | None = None, rule: str |
     return [msgspec.convert({name: row[name] for name in DenialView.__struct_fields__}, DenialView) for row in rows]
 
 
-def _filtered(query: Select[Any], unit: RowsUnit, filters: OrderFilter) -> Select[Any]:
+def filtered_orders(tenant_id: TenantId, filters: OrderFilter) -> Select[Any]:
+    """The query behind a list of orders, neither ordered nor cut into pages."""
     columns = ORDERS.c
-    query = query.where(columns.tenant_id == scope_of(unit))
+    query = select(columns.ledger_id, columns.order_id, columns.document).where(columns.tenant_id == tenant_id)
     equal = (
         (columns.account_id, filters.account_id),
         (columns.instrument_id, filters.instrument_id),
