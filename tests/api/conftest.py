@@ -3,12 +3,13 @@
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from oms_app.api import create_api
-from oms_app.bootstrap import Services, build_services
+from oms_app.bootstrap import build_services
 from oms_app.config import Settings
 from oms_app.store import migrate
 from oms_app.store.sql_store import SqlStore
@@ -29,10 +30,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def database_url(migrated_file: Path, tmp_path: Path) -> str:
     """The URL of a fresh database."""
-    copy = tmp_path / "oms.db"
-    for file in migrated_file.parent.glob("oms.db*"):
-        shutil.copy(file, tmp_path / file.name)
-    return f"sqlite:///{copy}"
+    return copied(migrated_file, tmp_path)
 
 
 @pytest.fixture
@@ -53,11 +51,25 @@ def tenant_id(store: SqlStore) -> TenantId:
 
 
 @pytest.fixture
-def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
-    """The real services of one process on a fresh database."""
+def desk(migrated_file: Path, tmp_path: Path) -> Iterator[Desk]:
+    """A tenant that can trade, over HTTP, on a fresh database."""
+    with opened(migrated_file, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def quiet_desk(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A tenant that can trade, shared by the tests of a module that store nothing."""
+    with opened(migrated_file, tmp_path_factory.mktemp("quiet")) as made:
+        yield made
+
+
+@contextmanager
+def opened(migrated_file: Path, folder: Path) -> Iterator[Desk]:
+    """A tenant that can trade, on the real services of one process."""
     settings = Settings(
-        home=tmp_path,
-        database_url=database_url,
+        home=folder,
+        database_url=copied(migrated_file, folder),
         secret_key=Secret("a secret of the tests that is long enough"),
         argon2_memory_kib=1024,
         argon2_time_cost=1,
@@ -65,12 +77,15 @@ def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
         rate_limit_per_s=100_000.0,
         rate_limit_burst=100_000,
     )
-    made = build_services(settings)
-    yield made
-    made.close()
+    services = build_services(settings)
+    try:
+        yield Desk(services, seed(services), create_api(services))
+    finally:
+        services.close()
 
 
-@pytest.fixture
-def desk(services: Services) -> Desk:
-    """A tenant that can trade, over HTTP."""
-    return Desk(services, seed(services), create_api(services))
+def copied(migrated_file: Path, folder: Path) -> str:
+    """The URL of a copy of the database."""
+    for file in migrated_file.parent.glob("oms.db*"):
+        shutil.copy(file, folder / file.name)
+    return f"sqlite:///{folder / 'oms.db'}"

@@ -7,15 +7,21 @@ from typing import Any
 
 import msgspec
 from flask import Flask
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from oms_app.bootstrap import Services
+from oms_app.flow.booking import book
+from oms_app.flow.desk import Turn
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
+from oms_app.flow.submission import next_intents
 from oms_app.store import tables
 from oms_app.store.tenants import create_ledger, create_tenant
+from oms_app.store.unit_of_work import RowsUnit
+from oms_kernel.contracts.broker import Command, Filled, WireIdentity
 from oms_kernel.domain.calendar import Calendar
-from oms_kernel.domain.ids import AccountId, LedgerId, TenantId
+from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId, OrderId, TenantId, wire_id
+from oms_kernel.domain.order import Side
 
 PASSWORD = "a password of the tests"
 
@@ -28,8 +34,12 @@ class Desk:
         self.app = app
         self.ids = ids
         self.client = app.test_client()
-        self.tenant_id = TenantId(ids["tenant_id"])
-        self.user_id = services.identity.create_user("admin@example.com", PASSWORD, self.tenant_id, "ADMIN")
+        self.become("admin@example.com")
+
+    def become(self, email: str) -> None:
+        """Make an administrator of the tenant with a key, and speak as that one from now on."""
+        self.tenant_id = TenantId(self.ids["tenant_id"])
+        self.user_id = self.services.identity.create_user(email, PASSWORD, self.tenant_id, "ADMIN")
         self.principal = Principal(
             principal_id=f"user:{self.user_id}",
             tenant_id=self.tenant_id,
@@ -74,6 +84,53 @@ class Desk:
         """The response to a good order with these fields instead or besides."""
         return self.send("POST", "/api/v1/orders", self.order(**fields))
 
+    def send_all(self) -> None:
+        """Send what is due, as a session would, to a broker that only remembers."""
+        connection_id = ConnectionId(self.ids["connection_id"])
+        capabilities = self.services.registries.brokers["sim_broker"].contributed.capabilities
+
+        def prepare(command: Command) -> WireIdentity:
+            return WireIdentity(wire_id=wire_id(command.order_id, command.attempt, 20))
+
+        def work(turn: Turn) -> None:
+            next_intents(turn, connection_id, 1, capabilities, prepare)
+
+        self.services.desk.transact(self.tenant_id, LedgerId(self.ids["ledger_id"]), work)
+
+    def report(self, order_id: str, report: type[Any], **fields: object) -> None:
+        """Book a broker's report about a sent order."""
+        connection_id = ConnectionId(self.ids["connection_id"])
+        told = report(
+            broker_account_id=self.ids["broker_account_id"],
+            broker_at=datetime.now(UTC),
+            wire_id=wire_id(OrderId(order_id), 0, 20),
+            **fields,
+        )
+        self.services.desk.transact(
+            self.tenant_id, LedgerId(self.ids["ledger_id"]), lambda turn: book(turn, connection_id, [told])
+        )
+
+    def fill(self, order: dict[str, Any], quantity: str, price: str) -> None:
+        """Send what is due, then book an execution of the order."""
+        self.send_all()
+        self.report(
+            order["order_id"],
+            Filled,
+            exec_id=str(uuid.uuid4()),
+            instrument_id=order["instrument_id"],
+            side=Side(order["side"]),
+            quantity=Decimal(quantity),
+            price=Decimal(price),
+            fee=Decimal("0.25"),
+        )
+
+    def end_session(self) -> None:
+        """Let the broker session's lease run out."""
+        with self.services.store.platform_unit() as unit:
+            unit.connection.execute(
+                update(tables.LEASES).values(expires_at=unit.now - timedelta(seconds=1), updated_at=unit.now)
+            )
+
     def event_count(self) -> int:
         """How many events the tenant's log holds."""
         head: int = self.services.reader.heads([LedgerId(self.ids["ledger_id"])])[
@@ -82,8 +139,8 @@ class Desk:
         return head
 
 
-def seed(services: Services) -> dict[str, str]:
-    """A tenant with a ledger, an account routed over a ready connection, and an instrument with a quote."""
+def seed(services: Services, *, catalogue: bool = True) -> dict[str, str]:
+    """A tenant with a ledger and an account routed over a ready connection; and the platform's catalogue."""
     names = ("tenant_id", "ledger_id", "account_id", "connection_id", "broker_account_id", "instrument_id")
     ids = {name: str(uuid.uuid4()) for name in names}
     now = datetime.now(UTC)
@@ -95,44 +152,8 @@ def seed(services: Services) -> dict[str, str]:
         at = {"created_at": now, "updated_at": now}
         own = {"tenant_id": tenant, **at}
         run = unit.connection.execute
-        run(
-            insert(tables.CALENDARS).values(
-                name="24x7", definition=msgspec.to_builtins(Calendar(name="24x7")), **at
-            )
-        )
-        instrument = {
-            "venue": "XTEST",
-            "asset_class": "EQUITY",
-            "currency": "USD",
-            "multiplier": Decimal(1),
-            "calendar": "24x7",
-        }
-        for symbol, instrument_id, lot in (
-            ("ACME", ids["instrument_id"], 1),
-            ("LOTS", str(uuid.uuid4()), 100),
-        ):
-            run(
-                insert(tables.INSTRUMENTS).values(
-                    instrument_id=instrument_id,
-                    symbol=symbol,
-                    tick_size=Decimal("0.01"),
-                    lot_size=Decimal(lot),
-                    **instrument,
-                    **at,
-                )
-            )
-        run(
-            insert(tables.LAST_QUOTES).values(
-                instrument_id=ids["instrument_id"],
-                bid=Decimal("99.99"),
-                bid_size=Decimal(500),
-                ask=Decimal("100.01"),
-                ask_size=Decimal(500),
-                data_at=now,
-                received_at=now,
-            )
-        )
-        run(insert(tables.PLATFORM_VERSIONS).prefix_with("OR REPLACE").values(name="catalogue", version=7))
+        if catalogue:
+            seed_catalogue(unit, ids["instrument_id"], now)
         run(
             insert(tables.BROKER_CONNECTIONS).values(
                 connection_id=ids["connection_id"],
@@ -193,3 +214,46 @@ def seed(services: Services) -> dict[str, str]:
         cash={"USD": Decimal(1_000_000)},
     )
     return ids
+
+
+def seed_catalogue(unit: RowsUnit, instrument_id_of_acme: str, now: datetime) -> None:
+    """A calendar, two instruments, and a quote of one."""
+    run, at = unit.connection.execute, {"created_at": now, "updated_at": now}
+    run(
+        insert(tables.CALENDARS).values(
+            name="24x7", definition=msgspec.to_builtins(Calendar(name="24x7")), **at
+        )
+    )
+    instrument = {
+        "venue": "XTEST",
+        "asset_class": "EQUITY",
+        "currency": "USD",
+        "multiplier": Decimal(1),
+        "calendar": "24x7",
+    }
+    for symbol, instrument_id, lot in (
+        ("ACME", instrument_id_of_acme, 1),
+        ("LOTS", str(uuid.uuid4()), 100),
+    ):
+        run(
+            insert(tables.INSTRUMENTS).values(
+                instrument_id=instrument_id,
+                symbol=symbol,
+                tick_size=Decimal("0.01"),
+                lot_size=Decimal(lot),
+                **instrument,
+                **at,
+            )
+        )
+    run(
+        insert(tables.LAST_QUOTES).values(
+            instrument_id=instrument_id_of_acme,
+            bid=Decimal("99.99"),
+            bid_size=Decimal(500),
+            ask=Decimal("100.01"),
+            ask_size=Decimal(500),
+            data_at=now,
+            received_at=now,
+        )
+    )
+    run(insert(tables.PLATFORM_VERSIONS).prefix_with("OR REPLACE").values(name="catalogue", version=7))

@@ -90,17 +90,17 @@ BAD_FIELDS: list[tuple[dict[str, Any], int, str, str]] = [
 
 @pytest.mark.parametrize(("bad", "status", "code", "field"), BAD_FIELDS, ids=lambda value: repr(value)[:60])
 def test_a_bad_field_is_named_with_its_fix_and_nothing_is_stored(
-    desk: Desk, bad: dict[str, Any], status: int, code: str, field: str
+    quiet_desk: Desk, bad: dict[str, Any], status: int, code: str, field: str
 ) -> None:
-    before = desk.event_count()
-    response = desk.place(**bad)
+    before = quiet_desk.event_count()
+    response = quiet_desk.place(**bad)
     problem = response.json
     assert response.content_type == "application/problem+json"
     assert (response.status_code, problem["code"]) == (status, code), problem
     assert field in [error["field"] for error in problem["errors"]], problem
     assert all(error["detail"] and error["fix"] for error in problem["errors"]), problem
     assert problem["request_id"] == response.headers["X-Request-ID"]
-    assert desk.event_count() == before
+    assert quiet_desk.event_count() == before
 
 
 BAD_BODIES: list[tuple[bytes, int, str]] = [
@@ -128,32 +128,32 @@ BAD_BODIES: list[tuple[bytes, int, str]] = [
 
 @pytest.mark.parametrize(("body", "status", "code"), BAD_BODIES, ids=lambda value: repr(value)[:40])
 def test_a_body_that_is_no_order_is_refused_and_nothing_is_stored(
-    desk: Desk, body: bytes, status: int, code: str
+    quiet_desk: Desk, body: bytes, status: int, code: str
 ) -> None:
-    before = desk.event_count()
-    response = desk.send("POST", "/api/v1/orders", body)
+    before = quiet_desk.event_count()
+    response = quiet_desk.send("POST", "/api/v1/orders", body)
     assert (response.status_code, response.json["code"]) == (status, code), response.json
-    assert desk.event_count() == before
+    assert quiet_desk.event_count() == before
 
 
 @pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1e-400", b"1" * 40, b"0." + b"1" * 40, b"true"])
 def test_a_number_out_of_bounds_is_refused_when_written_as_a_json_number_too(
-    desk: Desk, number: bytes
+    quiet_desk: Desk, number: bytes
 ) -> None:
-    before = desk.event_count()
+    before = quiet_desk.event_count()
     body = (
         b'{"account_id": "%s", "symbol": "ACME", "side": "BUY", "order_type": "MARKET", "quantity": %s}'
-        % (desk.ids["account_id"].encode(), number)
+        % (quiet_desk.ids["account_id"].encode(), number)
     )
-    response = desk.send("POST", "/api/v1/orders", body)
+    response = quiet_desk.send("POST", "/api/v1/orders", body)
     assert response.status_code == 422, response.json
     assert response.json["code"] == "invalid_number"
     assert response.json["errors"][0]["field"] == "quantity"
-    assert desk.event_count() == before
+    assert quiet_desk.event_count() == before
 
 
-def test_every_field_at_fault_is_named_at_once(desk: Desk) -> None:
-    response = desk.place(side="HOLD", quantity="many", limit_price=True, colour="red")
+def test_every_field_at_fault_is_named_at_once(quiet_desk: Desk) -> None:
+    response = quiet_desk.place(side="HOLD", quantity="many", limit_price=True, colour="red")
     assert {error["field"] for error in response.json["errors"]} == {
         "side",
         "quantity",
@@ -162,16 +162,20 @@ def test_every_field_at_fault_is_named_at_once(desk: Desk) -> None:
     }
 
 
-def test_a_body_of_another_type_is_415(desk: Desk) -> None:
-    response = desk.client.post("/api/v1/orders", data={"side": "BUY"}, headers={"X-API-Key": desk.api_key})
+def test_a_body_of_another_type_is_415(quiet_desk: Desk) -> None:
+    response = quiet_desk.client.post(
+        "/api/v1/orders", data={"side": "BUY"}, headers={"X-API-Key": quiet_desk.api_key}
+    )
     assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
 
 
-def test_a_bulk_of_501_is_refused_as_a_whole(desk: Desk) -> None:
-    before = desk.event_count()
-    response = desk.send("POST", "/api/v1/orders/bulk", {"orders": [desk.order() for _ in range(501)]})
+def test_a_bulk_of_501_is_refused_as_a_whole(quiet_desk: Desk) -> None:
+    before = quiet_desk.event_count()
+    response = quiet_desk.send(
+        "POST", "/api/v1/orders/bulk", {"orders": [quiet_desk.order() for _ in range(501)]}
+    )
     assert (response.status_code, response.json["code"]) == (422, "bulk_too_large")
-    assert desk.event_count() == before
+    assert quiet_desk.event_count() == before
 
 
 @pytest.mark.parametrize(
@@ -186,15 +190,15 @@ def test_a_bulk_of_501_is_refused_as_a_whole(desk: Desk) -> None:
         7,
     ],
 )
-def test_a_bulk_that_is_wrong_as_a_whole_is_refused(desk: Desk, body: object) -> None:
-    response = desk.send("POST", "/api/v1/orders/bulk", body)
+def test_a_bulk_that_is_wrong_as_a_whole_is_refused(quiet_desk: Desk, body: object) -> None:
+    response = quiet_desk.send("POST", "/api/v1/orders/bulk", body)
     assert (response.status_code, response.json["code"]) == (422, "invalid_request")
 
 
-def test_no_token_and_wrong_tokens_are_401_whatever_the_body(desk: Desk) -> None:
-    before = desk.event_count()
+def test_no_token_and_wrong_tokens_are_401_whatever_the_body(quiet_desk: Desk) -> None:
+    before = quiet_desk.event_count()
     good = {"Content-Type": "application/json"}
-    wrong_key = desk.api_key[:-1] + ("A" if desk.api_key[-1] != "A" else "B")
+    wrong_key = quiet_desk.api_key[:-1] + ("A" if quiet_desk.api_key[-1] != "A" else "B")
     for headers in (
         {},
         {"X-API-Key": ""},
@@ -207,51 +211,51 @@ def test_no_token_and_wrong_tokens_are_401_whatever_the_body(desk: Desk) -> None
         {"Cookie": "oms_access=nonsense"},
     ):
         for body in (b"{", b'{"colour": 1}'):
-            response = desk.client.post("/api/v1/orders", data=body, headers={**good, **headers})
+            response = quiet_desk.client.post("/api/v1/orders", data=body, headers={**good, **headers})
             assert response.status_code == 401, (headers, response.json)
             assert response.content_type == "application/problem+json"
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
-    assert desk.event_count() == before
+    assert quiet_desk.event_count() == before
 
 
-def test_a_key_without_the_scope_is_403_and_names_the_scope(desk: Desk) -> None:
-    before = desk.event_count()
-    reader = desk.key("view:orders")
-    response = desk.send("POST", "/api/v1/orders", desk.order(), key=reader)
+def test_a_key_without_the_scope_is_403_and_names_the_scope(quiet_desk: Desk) -> None:
+    before = quiet_desk.event_count()
+    reader = quiet_desk.key("view:orders")
+    response = quiet_desk.send("POST", "/api/v1/orders", quiet_desk.order(), key=reader)
     assert (response.status_code, response.json["code"]) == (403, "not_permitted")
     assert response.json["scope"] == "place:orders"
-    assert desk.event_count() == before
+    assert quiet_desk.event_count() == before
 
 
-def test_a_key_of_other_accounts_does_not_see_this_one(desk: Desk) -> None:
-    stranger = desk.key("place:orders", account_ids=["0190f3a1-0000-7000-8000-0000000000aa"])
-    response = desk.send("POST", "/api/v1/orders", desk.order(), key=stranger)
+def test_a_key_of_other_accounts_does_not_see_this_one(quiet_desk: Desk) -> None:
+    stranger = quiet_desk.key("place:orders", account_ids=["0190f3a1-0000-7000-8000-0000000000aa"])
+    response = quiet_desk.send("POST", "/api/v1/orders", quiet_desk.order(), key=stranger)
     assert (response.status_code, response.json["code"]) == (404, "unknown_account")
 
 
 @pytest.mark.parametrize("header", ["", "x" * 256, "schlüssel", "a\tb"])
-def test_an_idempotency_key_that_is_none_is_refused(desk: Desk, header: str) -> None:
-    before = desk.event_count()
-    response = desk.send("POST", "/api/v1/orders", desk.order(), Idempotency_Key=header)
+def test_an_idempotency_key_that_is_none_is_refused(quiet_desk: Desk, header: str) -> None:
+    before = quiet_desk.event_count()
+    response = quiet_desk.send("POST", "/api/v1/orders", quiet_desk.order(), Idempotency_Key=header)
     assert response.status_code == 422
     assert response.json["errors"][0]["field"] == "Idempotency-Key"
-    assert desk.event_count() == before
+    assert quiet_desk.event_count() == before
 
 
-def test_unknown_paths_methods_and_ids_are_problems(desk: Desk) -> None:
+def test_unknown_paths_methods_and_ids_are_problems(quiet_desk: Desk) -> None:
     for method, path, status in (
         ("GET", "/api/v1/nothing", 404),
         ("GET", "/api/v1/orders/not-an-id", 404),
         ("PATCH", "/api/v1/orders", 405),
         ("POST", "/api/v1/orders/0190f3a1-0000-7000-8000-0000000000aa/cancel", 404),
     ):
-        response = desk.send(method, path)
+        response = quiet_desk.send(method, path)
         assert response.status_code == status, (path, response.json)
         assert response.content_type == "application/problem+json"
         assert response.json["status"] == status
 
 
-def test_an_unknown_query_parameter_is_refused(desk: Desk) -> None:
-    response = desk.send("POST", "/api/v1/orders?dry_run=1", desk.order())
+def test_an_unknown_query_parameter_is_refused(quiet_desk: Desk) -> None:
+    response = quiet_desk.send("POST", "/api/v1/orders?dry_run=1", quiet_desk.order())
     assert response.status_code == 422
     assert response.json["errors"][0]["field"] == "dry_run"

@@ -42,9 +42,9 @@ ALIASES = [
 
 
 @pytest.fixture
-def document(desk: Desk) -> dict[str, Any]:
+def document(quiet_desk: Desk) -> dict[str, Any]:
     """The OpenAPI document as it is served."""
-    found: dict[str, Any] = desk.client.get("/api/v1/openapi.json").json
+    found: dict[str, Any] = quiet_desk.client.get("/api/v1/openapi.json").json
     return found
 
 
@@ -53,7 +53,7 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     validate(document)
 
 
-def test_what_is_served_is_what_is_documented(desk: Desk, document: dict[str, Any]) -> None:
+def test_what_is_served_is_what_is_documented(quiet_desk: Desk, document: dict[str, Any]) -> None:
     documented = {
         (method.upper(), path)
         for path, operations in document["paths"].items()
@@ -62,7 +62,7 @@ def test_what_is_served_is_what_is_documented(desk: Desk, document: dict[str, An
     }
     served = {
         (method, flask_path_to_openapi(rule.rule))
-        for rule in desk.app.url_map.iter_rules()
+        for rule in quiet_desk.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.endpoint not in ("openapi_json", "docs", "docs_file")
     }
@@ -71,7 +71,7 @@ def test_what_is_served_is_what_is_documented(desk: Desk, document: dict[str, An
 
 @pytest.mark.parametrize(("method", "path", "operation"), ALIASES)
 def test_an_alias_is_the_same_function_and_marked_deprecated(
-    desk: Desk, document: dict[str, Any], method: str, path: str, operation: str
+    quiet_desk: Desk, document: dict[str, Any], method: str, path: str, operation: str
 ) -> None:
     told = document["paths"][path][method.lower()]
     canonical = next(endpoint for endpoint in ENDPOINTS if endpoint.operation_id == operation)
@@ -82,7 +82,7 @@ def test_an_alias_is_the_same_function_and_marked_deprecated(
     for part in ("responses", "requestBody", "security"):
         assert told.get(part) == ours.get(part)
     concrete = re.sub(r"\{[^}]+\}", str(uuid.uuid4()), path)
-    assert desk.client.open(concrete, method=method).status_code not in (404, 405)
+    assert quiet_desk.client.open(concrete, method=method).status_code not in (404, 405)
 
 
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
@@ -129,13 +129,13 @@ def test_decimals_are_texts_with_a_pattern_and_never_numbers(document: dict[str,
     assert not re.match(quantity["pattern"], "1_000")
 
 
-def test_a_route_without_a_permission_stops_the_application_from_being_built(desk: Desk) -> None:
+def test_a_route_without_a_permission_stops_the_application_from_being_built(quiet_desk: Desk) -> None:
     bare = Endpoint(
         method="GET", path="/bare", view=lambda call: None, scope="", tag="health", answers={200: None}
     )
     with pytest.raises(ValueError, match="declares no permission"):
-        create_api(desk.services, [bare])
-    app = create_api(desk.services)
+        create_api(quiet_desk.services, [bare])
+    app = create_api(quiet_desk.services)
     app.add_url_rule("/also-bare", "also_bare", lambda: "")
     with pytest.raises(ValueError, match="/also-bare declares no permission"):
         require_permissions(app)
@@ -151,9 +151,9 @@ PRIVATE = [endpoint for endpoint in ENDPOINTS if endpoint.scope != Access.PUBLIC
 
 @pytest.mark.parametrize("endpoint", PRIVATE, ids=lambda endpoint: endpoint.operation_id)
 def test_a_private_route_is_401_without_credentials_before_anything_is_read(
-    desk: Desk, endpoint: Endpoint
+    quiet_desk: Desk, endpoint: Endpoint
 ) -> None:
-    response = desk.client.open(callable_path(endpoint), method=endpoint.method, data=b"{")
+    response = quiet_desk.client.open(callable_path(endpoint), method=endpoint.method, data=b"{")
     assert (response.status_code, response.json["code"]) == (401, "unauthenticated")
 
 
@@ -161,9 +161,9 @@ SCOPED = [endpoint for endpoint in PRIVATE if isinstance(endpoint.scope, Scope)]
 
 
 @pytest.mark.parametrize("endpoint", SCOPED, ids=lambda endpoint: endpoint.operation_id)
-def test_every_scope_but_the_right_one_is_403(desk: Desk, endpoint: Endpoint) -> None:
+def test_every_scope_but_the_right_one_is_403(quiet_desk: Desk, endpoint: Endpoint) -> None:
     others = [scope for scope in Scope if scope is not endpoint.scope]
-    response = desk.send(endpoint.method, callable_path(endpoint), b"{", key=desk.key(*others))
+    response = quiet_desk.send(endpoint.method, callable_path(endpoint), b"{", key=quiet_desk.key(*others))
     assert (response.status_code, response.json["scope"]) == (403, endpoint.scope)
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from oms_app.api.authentication import cookie_settings
 from oms_app.api.call import ApiServices, Endpoint
 from oms_app.api.documentation import document_api
-from oms_app.api.problems import CODE_OF_STATUS, PROBLEM_TYPE, Problem, problem_of
+from oms_app.api.problems import CODE_OF_STATUS, PROBLEM_TYPE, Problem, invalid, problem_of
 from oms_app.api.rate_limit import Bucket, Rate, RateLimiter
 from oms_app.api.requests import current_request_id, follow_requests
 from oms_app.api.routes import (
@@ -34,6 +34,7 @@ from oms_app.api.routes import (
 from oms_app.api.serving import make_view
 from oms_app.flow.errors import FlowError
 from oms_app.flow.passwords import Overloaded
+from oms_app.store.queries import InvalidCursor
 from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 from oms_kernel.domain.errors import KernelError
 
@@ -127,6 +128,9 @@ def _answer_errors(app: Flask) -> None:
             Problem("conflict", "somebody else stored the same thing first; read it and decide anew")
         )
 
+    def bad_cursor(error: InvalidCursor) -> Response:
+        return answer(invalid("cursor", f"cursor: {error}", "send the next_cursor of the page before"))
+
     def http(error: HTTPException) -> Response:
         if error.code is not None and error.code < 400:
             return Response(headers=dict(error.get_headers()), status=error.code)
@@ -152,6 +156,7 @@ def _answer_errors(app: Flask) -> None:
     app.register_error_handler(Overloaded, store_away)
     app.register_error_handler(CommitUnknown, commit_unknown)
     app.register_error_handler(Conflict, conflict)
+    app.register_error_handler(InvalidCursor, bad_cursor)
     app.register_error_handler(HTTPException, http)
     app.register_error_handler(Exception, unexpected)
 

@@ -11,6 +11,7 @@ from oms_app.config import Settings
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
+from oms_app.flow.sealing import Sealer
 
 
 class Access:
@@ -40,6 +41,10 @@ class ApiServices(Protocol):
         """What the plugins contributed."""
 
     @property
+    def directory(self) -> Any:
+        """Accounts to ledgers."""
+
+    @property
     def intake(self) -> Any:
         """Places orders."""
 
@@ -50,6 +55,10 @@ class ApiServices(Protocol):
     @property
     def control(self) -> Any:
         """Steers accounts."""
+
+    @property
+    def sealer(self) -> Sealer:
+        """Seals secrets of rows."""
 
     @property
     def new_id(self) -> Callable[[], str]:

@@ -124,9 +124,13 @@ def cancel_orders(call: Call) -> Answer:
 def cancel_all_orders(call: Call) -> Answer:
     """Cancel every active order that matches all that is given; without a body, every one that you may use."""
     asked = call.body
+    account_id = AccountId(asked["account_id"]) if asked.get("account_id") else None
+    if account_id is not None:
+        # A mistyped account must not look like one that has nothing to cancel.
+        call.services.directory.account(call.principal, account_id, None)
     outcomes = call.services.amendment.cancel_all(
         call.principal,
-        account_id=AccountId(asked["account_id"]) if asked.get("account_id") else None,
+        account_id=account_id,
         instrument_id=InstrumentId(asked["instrument_id"]) if asked.get("instrument_id") else None,
         strategy_id=StrategyId(asked["strategy_id"]) if asked.get("strategy_id") else None,
     )
@@ -239,7 +243,7 @@ ENDPOINTS = (
         ),
         answers={200: "BulkResults"},
         aliases=(also_oms("POST", "/orders/cancel-all"),),
-        problems=(422, 503, 504),
+        problems=(404, 422, 503, 504),
         bucket=Bucket.CANCELS,
         body_optional=True,
     ),

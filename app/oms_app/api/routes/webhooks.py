@@ -12,7 +12,6 @@ from oms_app.api.paging import list_query
 from oms_app.api.paths import v1
 from oms_app.api.reading.asked import part_of
 from oms_app.flow.scopes import Scope
-from oms_app.flow.sealing import Sealer
 from oms_app.flow.webhooks import LONGEST_URL, Webhooks
 
 WEBHOOK = "/webhooks/<uuid:webhook_id>"
@@ -65,8 +64,7 @@ def list_deliveries(call: Call, webhook_id: str) -> Answer:
 
 def _webhooks(call: Call) -> Webhooks:
     services = call.services
-    sealer = Sealer(services.settings.secret_key.reveal())
-    return Webhooks(services.store, services.registries, sealer, services.new_id)
+    return Webhooks(services.store, services.registries, services.sealer, services.new_id)
 
 
 def _endpoint(method: str, path: str, view: Any, status: int, schema: str | None, **more: Any) -> Endpoint:
