@@ -23,9 +23,8 @@ def supervised(command: Callable[..., None]) -> Callable[..., None]:
             die_with_parent(parent_pid)
         settings = load_settings()
         configure_logging(command.__name__, settings.log_level)
-        pulse = Pulse(command.__name__, heartbeats)
-        pulse.beat()
-        command(settings, pulse, **arguments)
+        # No beat before the duty loop: until the first one the supervisor allows the longer time of a birth.
+        command(settings, Pulse(command.__name__, heartbeats), **arguments)
 
     started.__name__ = command.__name__
     started.__doc__ = command.__doc__
