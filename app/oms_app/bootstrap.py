@@ -135,10 +135,17 @@ def capabilities(registries: Registries, broker: str) -> BrokerCapabilities | No
 def create_app(services: Services) -> Flask:
     """The WSGI application of `oms api`: the API and the dashboard."""
     from oms_app.api import create_api
+    from oms_app.api.rate_limit import Bucket
     from oms_app.dashboard import create_dashboard
 
     app = create_api(services)
-    app.register_blueprint(create_dashboard(services))
+    limiter = app.extensions["oms_rate_limiter"]
+
+    def may_sign_in(address: str) -> bool:
+        grant = limiter.take(Bucket.SIGN_IN, f"address:{address}")
+        return grant is None or grant.allowed
+
+    app.register_blueprint(create_dashboard(services, may_sign_in))
     return app
 
 
@@ -149,7 +156,13 @@ def serve_api(settings: Settings, pulse: Pulse) -> None:
     """Serve HTTP until SIGTERM."""
     from oms_app.wsgi import serve
 
-    serve(settings, pulse)
+    serve(settings, pulse, make_app)
+
+
+def make_app(settings: Settings) -> tuple[Flask, Callable[[], None]]:
+    """(the application of one worker process, what frees it)."""
+    services = build_services(settings, process="api")
+    return create_app(services), services.close
 
 
 def serve_stream(settings: Settings, pulse: Pulse) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.util import Finalize
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 
 STOP_LIMIT_S = 10
 
+MakeApp: TypeAlias = "Callable[[Settings], tuple[Flask, Callable[[], None]]]"
+"""Gives the application and what frees it; a function of a module, because it is called in the worker process."""
 
-def serve(settings: Settings, pulse: Pulse) -> None:
-    """Serve until SIGTERM. A worker that ends unexpectedly ends the main process too; its supervisor restarts both."""
+
+def serve(settings: Settings, pulse: Pulse, make: MakeApp) -> None:
+    """Serve what `make` gives until SIGTERM.
+
+    A worker that ends unexpectedly ends the main process too; its supervisor restarts both.
+    """
     server = Granian(
         "oms_app.wsgi",
         address=settings.host,
@@ -34,17 +41,14 @@ def serve(settings: Settings, pulse: Pulse) -> None:
         log_enabled=False,
         workers_kill_timeout=STOP_LIMIT_S,
     )
-    server.serve(target_loader=partial(load_worker, settings, pulse.path, os.getpid()), wrap_loader=False)
+    server.serve(target_loader=partial(load_worker, make, settings, pulse.path, os.getpid()), wrap_loader=False)
 
 
-def load_worker(settings: Settings, heartbeats: Any, main_pid: int) -> Flask:
+def load_worker(make: MakeApp, settings: Settings, heartbeats: Any, main_pid: int) -> Flask:
     """The application, made inside a worker. granian never runs atexit there, hence the finaliser."""
-    from oms_app.bootstrap import build_services, create_app
-
     die_with_parent(main_pid)
     configure_logging("api", settings.log_level)
-    services = build_services(settings, process="api")
-    Finalize(None, services.close, exitpriority=100)
-    app = create_app(services)
+    app, close = make(settings)
+    Finalize(None, close, exitpriority=100)
     Pulse("api", heartbeats).beat_in_thread()
     return app

@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import structlog
 
 from oms_app.flow.boards import ConnectionBoard, QuoteBoard
 from oms_app.flow.errors import OutcomeUnknown, Unavailable
@@ -23,7 +25,7 @@ from oms_app.store.unit_of_work import (
 )
 from oms_kernel.batch import Batch, LedgerState, RememberingRule
 from oms_kernel.contracts.broker import BrokerCapabilities
-from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.events import AlertRaised, Recorded
 from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
 from oms_kernel.view import LedgerView
 
@@ -31,6 +33,8 @@ T = TypeVar("T")
 
 RuleMaker = Callable[[LedgerConfig], Sequence[RememberingRule]]
 """Makes the guarded rules of a ledger from its limits, in the order in which they judge."""
+
+log = structlog.get_logger(__name__)
 
 SETTLE_ATTEMPTS = 20
 SETTLE_PAUSE_S = 0.25
@@ -132,12 +136,17 @@ class LedgerCache:
                 if turn is None or not self._was_stored(turn.batch.events):
                     raise Unavailable("the database was lost; nothing was stored", fix="try again") from error
             if turn.batch.events:
-                self.state.adopt(turn.batch)
-                if self._hung:
-                    self._hung = {
-                        plugin: why for plugin, why in self._hung.items() if plugin not in self.state.book.quarantined
-                    }
+                self._adopt(turn.batch)
             return result
+
+    def _adopt(self, batch: Batch) -> None:
+        """Take over a committed batch, and say its alerts in the process's own log too."""
+        self.state.adopt(batch)
+        quarantined = self.state.book.quarantined
+        self._hung = {plugin: why for plugin, why in self._hung.items() if plugin not in quarantined}
+        for recorded in batch.events:
+            if isinstance(recorded.event, AlertRaised):
+                log.warning("alert", tenant_id=self.tenant_id, seq=recorded.seq, **_said(recorded.event))
 
     def quarantine(self, plugin: str, reason: str) -> None:
         """Shut a hung plugin out before the ledger is touched again; the caller records the event that lasts.
@@ -191,3 +200,14 @@ class LedgerCache:
             fix="look for the order ids before trying again",
             extra={"order_ids": orders},
         )
+
+
+def _said(alert: AlertRaised) -> dict[str, Any]:
+    return {
+        "severity": alert.severity.value,
+        "source": alert.source,
+        "text": alert.text,
+        "what_to_do": alert.what_to_do,
+        "account_id": alert.account_id,
+        "order_id": alert.order_id,
+    }
