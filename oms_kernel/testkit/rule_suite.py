@@ -135,6 +135,25 @@ class RuleConformanceSuite(ContributionSuite):
         rule.assess(intent, view, state)
         assert state == kept, "assess changed the state"
 
+    def test_what_it_does_not_observe_leaves_its_state_as_it_is(self) -> None:
+        """The host folds only the events that `observes` names, where a rule has it."""
+        rule = self.rule()
+        observes = getattr(rule, "observes", None)
+        if observes is None or not hasattr(rule, "fold"):
+            return
+        scene = Scene()
+        self.forbidden(scene)
+        order = scene.acknowledge(scene.accept(scene.order(quantity=7, limit_price="99")))
+        order = scene.replace(scene.fill(order, 2, "99"), quantity=9)
+        scene.cancel(order)
+        scene.deny(scene.order(quantity=8))
+        state = rule.initial_state()
+        for recorded in scene.events:
+            following, _ = rule.fold(state, recorded)
+            if type(recorded.event) not in observes:
+                assert following == state, f"{recorded.event.kind} changed the state and is not observed"
+            state = following
+
     def test_its_state_is_rebuilt_from_the_log(self) -> None:
         scene = Scene()
         self.forbidden(scene)

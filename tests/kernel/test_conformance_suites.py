@@ -13,6 +13,7 @@ from oms_kernel.contracts.plugin import NoParams, described
 from oms_kernel.contracts.strategy import Action, StrategyBase, StrategyContext, StrategyOrder
 from oms_kernel.contracts.webhook import Delivered, DeliveryFailed, SinkMessage
 from oms_kernel.domain.decision import Outcome, Verdict, passed
+from oms_kernel.domain.events import OrderAccepted
 from oms_kernel.domain.market import Quote
 from oms_kernel.domain.order import OrderRequest, Side
 from oms_kernel.testkit.rule_suite import RuleConformanceSuite
@@ -134,6 +135,10 @@ class ChangesItsStateWhenAsked(SoundRule):
         return super().assess(intent, view, state)
 
 
+class OverlooksEvents(SoundRule):
+    observes = frozenset({OrderAccepted})
+
+
 class Dawdles(SoundRule):
     def assess(self, intent: Any, view: Any, state: Any) -> Any:
         time.sleep(0.0015)
@@ -185,6 +190,7 @@ def test_a_sound_rule_passes_every_case() -> None:
         (HasNoCode, "test_it_denies_what_it_forbids_with_a_code_and_a_sentence"),
         (ChangesItsState, "test_it_changes_no_state_in_place"),
         (ChangesItsStateWhenAsked, "test_it_changes_no_state_in_place"),
+        (OverlooksEvents, "test_what_it_does_not_observe_leaves_its_state_as_it_is"),
         (Dawdles, "test_half_of_its_calls_take_less_than_a_millisecond"),
         (Nameless, "test_it_is_a_sound_contribution"),
         (Tells, "test_its_parameters_are_described_and_numbers_have_a_unit"),

@@ -114,9 +114,10 @@ def test_a_foreign_currency_needs_a_rate() -> None:
     )
 
 
-def test_a_value_beyond_every_number_is_denied_and_not_a_failure(scene: Scene) -> None:
-    rule = made(MaxOrderNotional, max_notional="9" * 18)
-    verdict = scene.judge(rule, scene.order(quantity="9" * 18, limit_price="1000"))
+def test_a_value_beyond_every_number_is_denied_and_not_a_failure() -> None:
+    scene = Scene(an_instrument(currency="EUR"))
+    rule = made(MaxOrderNotional, max_notional="9" * 18, fx_rates={"EUR": "1000"})
+    verdict = scene.judge(rule, scene.order(quantity="900000000", limit_price="100000000"))
     assert (verdict.outcome, verdict.code) == (Outcome.DENY, "max_order_notional")
 
 
