@@ -20,6 +20,8 @@ class RememberingRule(JudgedRule, Protocol):
 
     stateful: bool
     plugin: str
+    observes: frozenset[type[Event]] | None
+    """The kinds of events that its memory takes in; None: all."""
     quarantined: str
     """Why the rule denies without being asked in this ledger, or empty."""
 
@@ -85,7 +87,10 @@ class Batch:
 
 
 def _remember(rules: Sequence[RememberingRule], memories: Layered[str, Any], recorded: Recorded) -> None:
+    kind = type(recorded.event)
     for rule in rules:
+        if rule.observes is not None and kind not in rule.observes:
+            continue
         state = memories.get(rule.key)
         if state is None:
             state = rule.initial_state()

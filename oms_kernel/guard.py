@@ -15,7 +15,7 @@ from oms_kernel.contracts.plugin import parse_params
 from oms_kernel.contracts.rules import OrderIntent, RuleView
 from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
 from oms_kernel.domain.errors import KernelError
-from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.events import Event, Recorded
 from oms_kernel.domain.ids import AccountId
 from oms_kernel.registry import Registered
 from oms_kernel.soundness import complete, describe, is_sound
@@ -145,6 +145,7 @@ class GuardedRule:
         "guard",
         "key",
         "name",
+        "observes",
         "plugin",
         "quarantined",
         "rule",
@@ -170,6 +171,7 @@ class GuardedRule:
         self.guard = guard or Guard(plugin)
         self.quarantined = ""
         self.stateful = callable(getattr(rule, "fold", None)) and callable(getattr(rule, "initial_state", None))
+        self.observes = _observed(rule)
         self._assess = getattr(rule, "assess", _no_rule)
         self._tally = self.guard.tally()
         self._plain = passed(name)
@@ -322,6 +324,12 @@ def count(tally: Tally, elapsed_s: float) -> None:
     tally.calls += 1
     tally.total_s += elapsed_s
     tally.max_s = max(tally.max_s, elapsed_s)
+
+
+def _observed(rule: Any) -> frozenset[type[Event]] | None:
+    """The events that the rule says its memory takes in; None, all of them, unless it says so properly."""
+    kinds = getattr(rule, "observes", None)
+    return kinds if isinstance(kinds, frozenset) else None
 
 
 def _no_rule(intent: OrderIntent, view: RuleView, state: Any) -> Verdict:

@@ -19,6 +19,7 @@ class CountsOrders:
     key = "counts"
     account_id = None
     stateful = True
+    observes: frozenset[type[ev.Event]] | None = frozenset({ev.OrderAccepted})
     plugin = "test"
     quarantined = ""
 
@@ -60,12 +61,33 @@ def test_memories_belong_to_the_batch_until_it_is_adopted() -> None:
     ledger.state.change_rules([rule], ledger.log)
     batch = ledger.batch()
     batch.record(ledger.decide(batch=batch)[1])
-    assert (batch.memories.get("counts"), ledger.state.memories.get("counts")) == (1, 0)
+    assert (batch.memories.get("counts"), ledger.state.memories.get("counts")) == (1, None)
     dropped = ledger.batch()
     dropped.record(ledger.decide(batch=dropped)[1], ledger.decide(batch=dropped)[1])
     assert dropped.memories.get("counts") == 2
     ledger.adopt(batch)
     assert ledger.state.memories.get("counts") == 1
+
+
+def test_a_memory_is_told_of_the_events_that_it_observes_and_of_no_other() -> None:
+    class Listens(CountsOrders):
+        def __init__(self) -> None:
+            self.told: list[type[ev.Event]] = []
+
+        def fold(self, state: int, recorded: ev.Recorded) -> tuple[int, tuple[Any, ...]]:
+            self.told.append(type(recorded.event))
+            return super().fold(state, recorded)
+
+    class ListensToAll(Listens):
+        observes = None
+
+    ledger = Ledger()
+    ledger.place()
+    some, everything = Listens(), ListensToAll()
+    ledger.state.change_rules([some], ledger.log)
+    ledger.state.change_rules([everything], ledger.log)
+    assert some.told == [ev.OrderAccepted]
+    assert everything.told == [type(recorded.event) for recorded in ledger.log] != some.told
 
 
 def test_memories_are_rebuilt_from_the_log_when_rules_change() -> None:

@@ -10,7 +10,7 @@ import msgspec
 from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView
 from oms_kernel.domain.decision import Outcome, Verdict, passed
-from oms_kernel.domain.events import OrderAccepted, Recorded
+from oms_kernel.domain.events import Event, OrderAccepted, Recorded
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ratio
 from oms_kernel.domain.order import OrderRequest
@@ -38,6 +38,7 @@ class DuplicateOrder:
     name: ClassVar[str] = "duplicate_order"
     title: ClassVar[str] = "No equal order within moments"
     Params: ClassVar[type[msgspec.Struct]] = DuplicateWindow
+    observes: ClassVar[frozenset[type[Event]]] = frozenset({OrderAccepted})
 
     def __init__(self, params: DuplicateWindow) -> None:
         self.window = timedelta(seconds=params.window_s)

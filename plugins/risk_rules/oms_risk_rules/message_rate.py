@@ -11,6 +11,7 @@ from oms_kernel.contracts.rules import OrderIntent, RuleView
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.events import (
     CancelRequested,
+    Event,
     OrderAccepted,
     OrderDenied,
     Recorded,
@@ -23,7 +24,9 @@ from oms_risk_rules.rates import Rate
 from oms_risk_rules.recent import Recent
 from oms_risk_rules.verdicts import denied
 
-COUNTED = frozenset({OrderAccepted, OrderDenied, ReplaceRequested, ReplaceDenied, CancelRequested})
+COUNTED: frozenset[type[Event]] = frozenset(
+    {OrderAccepted, OrderDenied, ReplaceRequested, ReplaceDenied, CancelRequested}
+)
 """What counts as a message: what a caller sent, whether or not it was let through."""
 IDLE = (Rate(timedelta(milliseconds=100), 10), Rate(timedelta(seconds=1), 60))
 
@@ -48,6 +51,7 @@ class MessageRate:
     name: ClassVar[str] = "message_rate"
     title: ClassVar[str] = "Most messages within a second and a minute"
     Params: ClassVar[type[msgspec.Struct]] = RateLimit
+    observes: ClassVar[frozenset[type[Event]]] = COUNTED
 
     def __init__(self, params: RateLimit) -> None:
         self.limits = (params.per_second, params.per_minute)
@@ -72,7 +76,7 @@ class MessageRate:
     def fold(self, state: State, event: Recorded) -> tuple[State, tuple[Any, ...]]:
         """The counts after the event."""
         account_id = event.event.account_id
-        if type(event.event) not in COUNTED or account_id is None:
+        if type(event.event) not in self.observes or account_id is None:
             return state, ()
         found = state.get(account_id)
         seconds, minutes = found[1] if found is not None else IDLE
