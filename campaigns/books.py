@@ -11,8 +11,9 @@ import msgspec
 from sqlalchemy import select
 
 from campaigns.checks import Books, BrokerOrder, Execution, OurOrder
-from oms_app.cli.demo import TENANT_ID
+from oms_app.cli.demo import CONNECTION_ID, TENANT_ID
 from oms_app.store import tables as t
+from oms_app.store.config_rows import connection_resource
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus
 from oms_kernel.domain.order import NET_BOOK, Order
@@ -20,22 +21,18 @@ from oms_kernel.domain.order import NET_BOOK, Order
 NEVER_HAD = frozenset({Evidence.NEVER_SENT, Evidence.OWN_CHECK})
 
 
-def read_books(database_url: str, home: Path) -> Books:
+def read_books(store: SqlStore, home: Path) -> Books:
     """Both sides' books."""
-    store = SqlStore(database_url, pool_size=2)
-    try:
-        with store.read_unit(TENANT_ID) as unit:
-            rows = unit.connection.execute(
-                select(t.ORDERS.c.document, t.ORDERS.c.state).where(t.ORDERS.c.tenant_id == TENANT_ID)
-            ).all()
-            fills = unit.connection.execute(select(t.EXECUTIONS).where(t.EXECUTIONS.c.tenant_id == TENANT_ID)).all()
-            held = unit.connection.execute(
-                select(t.POSITIONS.c.instrument_id, t.POSITIONS.c.quantity).where(
-                    t.POSITIONS.c.tenant_id == TENANT_ID, t.POSITIONS.c.book == NET_BOOK
-                )
-            ).all()
-    finally:
-        store.close()
+    with store.read_unit(TENANT_ID) as unit:
+        rows = unit.connection.execute(
+            select(t.ORDERS.c.document, t.ORDERS.c.state).where(t.ORDERS.c.tenant_id == TENANT_ID)
+        ).all()
+        fills = unit.connection.execute(select(t.EXECUTIONS).where(t.EXECUTIONS.c.tenant_id == TENANT_ID)).all()
+        held = unit.connection.execute(
+            select(t.POSITIONS.c.instrument_id, t.POSITIONS.c.quantity).where(
+                t.POSITIONS.c.tenant_id == TENANT_ID, t.POSITIONS.c.book == NET_BOOK
+            )
+        ).all()
     ledger = read_broker_ledger(home)
     return Books(
         orders=[our_order(row.document, row.state) for row in rows],
@@ -58,15 +55,30 @@ def read_books(database_url: str, home: Path) -> Books:
     )
 
 
-def count_states(database_url: str, states: frozenset[str]) -> int:
+class Session(msgspec.Struct, frozen=True):
+    """Which session serves the broker connection: the token of its lease, and whether it says that it is ready."""
+
+    token: int
+    is_ready: bool
+
+
+def present_session(store: SqlStore) -> Session:
+    """The session by the rows; a dead one's rows may still say that it is ready."""
+    with store.read_unit(TENANT_ID) as unit:
+        token = unit.connection.execute(
+            select(t.LEASES.c.token).where(t.LEASES.c.resource == connection_resource(CONNECTION_ID))
+        ).scalar()
+        status = unit.connection.execute(
+            select(t.BROKER_CONNECTIONS.c.status).where(t.BROKER_CONNECTIONS.c.tenant_id == TENANT_ID)
+        ).scalar()
+    return Session(token or 0, status == "READY")
+
+
+def count_states(store: SqlStore, states: frozenset[str]) -> int:
     """How many orders are in one of these states now."""
-    store = SqlStore(database_url, pool_size=2)
-    try:
-        with store.read_unit(TENANT_ID) as unit:
-            query = select(t.ORDERS.c.order_id).where(t.ORDERS.c.tenant_id == TENANT_ID, t.ORDERS.c.state.in_(states))
-            return len(unit.connection.execute(query).all())
-    finally:
-        store.close()
+    with store.read_unit(TENANT_ID) as unit:
+        query = select(t.ORDERS.c.order_id).where(t.ORDERS.c.tenant_id == TENANT_ID, t.ORDERS.c.state.in_(states))
+        return len(unit.connection.execute(query).all())
 
 
 def our_order(document: str, state: str) -> OurOrder:

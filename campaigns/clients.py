@@ -10,9 +10,10 @@ from typing import Any
 
 from campaigns.history import Answer, History, Told, answer_of
 
-SYMBOLS = {"SPY": "450", "AAPL": "190", "MSFT": "410"}
-RESTING = {"SPY": "420", "AAPL": "178", "MSFT": "385"}
-"""A limit well below the starting price: rests, unless the walk of the synthetic feed comes down to it."""
+MARKET = ("SPY", "AAPL", "IBM")
+RESTING = {"MSFT": "385", "BTCUSD": "57000"}
+"""A limit below the starting price: rests, unless the walk of the feed comes down to it. Other symbols than those of
+the market orders, which self-trade prevention would deny."""
 BULK = (5, 25)
 TIMEOUT_S = 10.0
 SETTLE_S = 30.0
@@ -114,19 +115,18 @@ class Trader:
     def _new_order(self) -> tuple[str, dict[str, Any]]:
         self._count += 1
         client_order_id = f"{self._name}-{self._count}"
-        symbol = self._random.choice(sorted(SYMBOLS))
         order: dict[str, Any] = {
             "account_id": self._account_id,
-            "symbol": symbol,
-            "side": "BUY",
-            "quantity": str(self._random.randint(1, 50)),
+            "quantity": str(self._random.randint(1, 5000)),
             "client_order_id": client_order_id,
         }
-        kind = self._random.random()
-        if kind < 0.6:
-            order |= {"order_type": "MARKET", "side": self._random.choice(("BUY", "SELL"))}
+        if self._random.random() < 0.6:
+            sides = ("BUY", "BUY", "BUY", "SELL")
+            symbol = self._random.choice(MARKET)
+            order |= {"order_type": "MARKET", "symbol": symbol, "side": self._random.choice(sides)}
         else:
-            order |= {"order_type": "LIMIT", "limit_price": RESTING[symbol]}
+            symbol = self._random.choice(sorted(RESTING))
+            order |= {"order_type": "LIMIT", "symbol": symbol, "side": "BUY", "limit_price": RESTING[symbol]}
         return client_order_id, order
 
     def _place(self) -> None:
@@ -160,7 +160,7 @@ class Trader:
     def _replace(self) -> None:
         if self._order_ids:
             order_id = self._random.choice(self._order_ids[-50:])
-            self._client.ask("PATCH", f"/api/v1/orders/{order_id}", {"quantity": str(self._random.randint(1, 60))})
+            self._client.ask("PATCH", f"/api/v1/orders/{order_id}", {"quantity": str(self._random.randint(1, 6000))})
 
     def _repeat(self) -> None:
         """Send an order again that may be known."""

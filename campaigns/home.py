@@ -11,7 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from campaigns.books import present_session
 from oms_app.lifeline import PROCESSES
+from oms_app.store.sql_store import SqlStore
+from oms_app.store.unit_of_work import StoreUnavailable
 from tests.services.server_process import free_port
 
 SUPERVISOR = "supervisor"
@@ -21,7 +24,7 @@ READY_S = 60.0
 GONE_S = 10.0
 PLANTED = Path(__file__).parent / "planted"
 SETTINGS = {
-    "OMS_LEASE_S": "3",
+    "OMS_LEASE_S": "2",
     "OMS_MAXIMUM_PAUSE_S": "0.5",
     "OMS_ACK_TIMEOUT_FACTOR": "0.2",
     "OMS_SEND_WINDOW_S": "5",
@@ -60,7 +63,10 @@ class Home:
         if plant:
             self.env |= {"OMS_CAMPAIGN_PLANT": plant, "PYTHONPATH": str(PLANTED)}
         self.database_url = database_url or f"sqlite:///{folder}/oms.db"
+        self.store = SqlStore(self.database_url, pool_size=2)
+        """For looking on."""
         self._supervisor: subprocess.Popen[bytes] | None = None
+        self._dead_token = 0
 
     def start(self) -> None:
         """Start `oms run`."""
@@ -93,11 +99,12 @@ class Home:
 
     def kill(self, target: str, pick: float) -> None:
         """kill -9 one process of a target, chosen by `pick` in [0, 1), or all of the home at once."""
-        alive = self.processes()
+        if target in (SUPERVISOR, GROUP, "session"):
+            self._dead_token = present_session(self.store).token
         if target == GROUP:
             self.kill_everything()
             return
-        mine = sorted((one for one in alive if one.name == target), key=lambda one: one.pid)
+        mine = sorted((one for one in self.processes() if one.name == target), key=lambda one: one.pid)
         if mine:
             _signal(mine[int(pick * len(mine))].pid, signal.SIGKILL)
         if target == SUPERVISOR and self._supervisor is not None:
@@ -139,6 +146,8 @@ class Home:
     def _is_ready(self) -> bool:
         if not {SUPERVISOR, *PROCESSES} <= {one.name for one in self.processes()}:
             return False
+        if not self._has_new_session():
+            return False
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
             connection.request("GET", "/api/v1/health/ready")
@@ -147,6 +156,14 @@ class Home:
             return False
         finally:
             connection.close()
+
+    def _has_new_session(self) -> bool:
+        """Whether a session is ready that was not killed."""
+        try:
+            session = present_session(self.store)
+        except StoreUnavailable:
+            return False
+        return session.is_ready and session.token > self._dead_token
 
     def facts(self) -> dict[str, str]:
         """What demo.json says."""

@@ -21,17 +21,15 @@ from campaigns.clients import Client, Refused, Trader
 from campaigns.history import History
 from campaigns.home import GROUP, SUPERVISOR, Home, Stuck
 from oms_app.cli.demo import TENANT_ID, derived_id
-from oms_app.config import load_settings
 from oms_app.store import tables as t
 from oms_app.store.rows import put
-from oms_app.store.sql_store import SqlStore
 from oms_app.store.tenants import config_changed
 from tests.services.postgres import PostgresServer, create_database
 
 WEIGHTS = {SUPERVISOR: 3, GROUP: 3, "api": 3, "session": 4, "sim_broker": 2, "worker": 1, "strategy": 1, "stream": 1}
 LIMITS: dict[str, dict[str, Any]] = {
     "max_order_quantity": {"max_quantity": "1000000"},
-    "max_order_notional": {"max_notional": "100000000"},
+    "max_order_notional": {"max_notional": "10000000000"},
     "max_position": {"max_quantity": "100000000"},
     "message_rate": {"per_second": 100_000, "per_minute": 1_000_000},
 }
@@ -70,7 +68,8 @@ def run(
         home = Home(folder / "home", database_url=database_url, plant=plant)
         campaign = Campaign(home, n, seed, pace, say)
         found = campaign.play()
-        books = read_books(home.database_url, home.folder)
+        books = read_books(home.store, home.folder)
+        home.store.close()
         found += violations(campaign.history.all(), books)
         return Outcome(
             violations=found,
@@ -165,7 +164,7 @@ class Campaign:
         """Cancel what rests and wait until nothing is under way. What does not come to rest is found by the checks."""
         client = Client(self._home.port, self._home.facts()["api_key"])
         deadline = time.monotonic() + SETTLE_S
-        while count_states(self._home.database_url, ACTIVE) and time.monotonic() < deadline:
+        while count_states(self._home.store, ACTIVE) and time.monotonic() < deadline:
             try:
                 client.ask("POST", "/api/v1/orders/cancel-all", {})
             except Refused:
@@ -183,15 +182,11 @@ class Campaign:
 
 
 def _widen_limits(home: Home) -> None:
-    store = SqlStore(load_settings(home.env).database_url, pool_size=2)
-    try:
-        with store.tenant_unit(TENANT_ID) as unit:
-            for rule, params in LIMITS.items():
-                key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {rule}")}
-                put(unit, t.LIMITS, key, rule=rule, params=params, version=2)
-            config_changed(unit)
-    finally:
-        store.close()
+    with home.store.tenant_unit(TENANT_ID) as unit:
+        for rule, params in LIMITS.items():
+            key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {rule}")}
+            put(unit, t.LIMITS, key, rule=rule, params=params, version=2)
+        config_changed(unit)
 
 
 @contextmanager
