@@ -246,7 +246,9 @@ class ConnectionRunner:
     def _turn(
         self, turn: Turn, heard: list[Heard], outcomes: list[Outcome], *, may_send: bool, tidy: bool
     ) -> list[Intent]:
-        submission.require_lease(turn, self._id, self._lease.token)
+        sends = may_send and self._connector is not None and self._connected_at is not None
+        if not sends:  # next_intents asks for itself, and its refusal drops the whole turn
+            submission.require_lease(turn, self._id, self._lease.token)
         mine = turn.batch.book.orders
         for outcome in outcomes:
             if outcome.intent.command.order_id in mine:
@@ -259,7 +261,7 @@ class ConnectionRunner:
             timeout = capabilities.ack_timeout * self._timing.ack_timeout_factor
             submission.overdue(turn, self._id, timeout)
         intents: list[Intent] = []
-        if may_send and self._connector is not None and self._connected_at is not None:
+        if sends and self._connector is not None:
             self._storage.unit = turn.unit
             try:
                 intents = submission.next_intents(
