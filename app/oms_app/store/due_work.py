@@ -1,4 +1,4 @@
-"""Work that falls due, of all tenants: claimed by compare-and-set for a time, done once, tried again when a claim ends."""
+"""Work that falls due, of all tenants: claimed for a time by compare-and-set, and again once the claim ends."""
 
 from datetime import datetime, timedelta
 

@@ -1,6 +1,6 @@
 """The store in memory: locks, conflicts and atomic units as in the databases, deterministic, gone with the process.
 
-What tests and trials configure they set on `MemoryStore` itself; hooks let the failures of a database happen on purpose.
+What tests and trials configure they set on `MemoryStore` itself; hooks make a database's failures happen on purpose.
 """
 
 import threading

@@ -135,7 +135,7 @@ def _instant(text: str) -> datetime:
 
 
 def _encoded(projection: Projection, rows: Rows) -> str:
-    """The rows as a JSON array of objects; JSON columns are nested as they are, binary ones in the server's hex form."""
+    """The rows as a JSON array of objects; JSON columns are nested as they are, binary ones in hex."""
     records = [dict(zip(projection.columns, row, strict=True)) for row in rows]
     for name, kind in zip(projection.columns, projection.types, strict=True):
         if kind == "json":
@@ -160,7 +160,7 @@ def _statement(projections: tuple[Projection, ...], moves_head: bool) -> str:
             "UPDATE ledgers t SET seq = h.seq, head_recorded_at = h.at, updated_at = h.at,"
             " config_version = config_version + h.changed FROM scope s,"
             f" (SELECT ${first}::bigint AS seq, ${first + 1}::timestamptz AS at, ${first + 2}::int AS changed) h"
-            " WHERE t.tenant_id = s.tenant_id AND t.ledger_id = s.ledger_id"
+            " WHERE t.tenant_id = s.tenant_id AND t.ledger_id = s.ledger_id"  # noqa: S608
         )
     return f"WITH {', '.join(parts)} {last}"
 

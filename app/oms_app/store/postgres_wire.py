@@ -1,7 +1,7 @@
 """Several statements to PostgreSQL in one round trip, with little work in Python: libpq's pipeline, prepared once.
 
 psycopg's own pipeline costs more than the round trips that it saves; this one uses psycopg's documented libpq wrapper.
-Guarantee: an error of any statement is raised as psycopg's exception, and the connection is usable (for ROLLBACK) or shut.
+Guarantee: an error of any statement is raised as psycopg's exception; the connection takes a ROLLBACK then, or is shut.
 """
 
 import select

@@ -22,7 +22,7 @@ from oms_app.store.unit_of_work import (
 )
 from oms_kernel.contracts.broker import AnyReport
 from oms_kernel.domain.book import Book
-from oms_kernel.domain.events import Recorded, decode_event
+from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import ConnectionId, EventId, LedgerId, OrderId, TenantId
 from oms_kernel.domain.market import Quote
 
@@ -161,7 +161,7 @@ class SqlLedgerUnit(ABC):
     def put_unbooked(self, report_id: str, connection_id: ConnectionId, report: AnyReport, error: str) -> None:
         """Keep a report that could not be booked, raw."""
         raw = msgspec.json.encode(report)
-        self._write(UNBOOKED, [(report_id, connection_id, raw, error, "OPEN", self.now, self.now)])
+        self._write(UNBOOKED, [(report_id, connection_id, raw, error.replace("\0", ""), "OPEN", self.now, self.now)])
 
     def advance_cursor(self, consumer: str, expected_seq: int, seq: int) -> bool:
         """Move a consumer's cursor in this transaction; False when it no longer stands at `expected_seq`."""
@@ -170,13 +170,3 @@ class SqlLedgerUnit(ABC):
     def storage_put(self, connection_id: ConnectionId, key: str, value: str) -> None:
         """Remember a value of the connector's durable store, with this transaction."""
         connector_storage.put_value(self.connection, self.now, self.tenant_id, connection_id, key, value)
-
-
-def recorded_from_row(row: Sequence[Any], recorded_at: datetime) -> Recorded:
-    """The event of a log row (seq, event_id, kind, version, ..., payload last)."""
-    return Recorded(
-        seq=row[0],
-        event_id=EventId(row[1]),
-        recorded_at=recorded_at,
-        event=decode_event(row[2], row[3], row[-1]),
-    )

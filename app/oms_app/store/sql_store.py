@@ -37,7 +37,7 @@ class SqlStore:
 
     role: what PostgreSQL connections act as; None: as the URL's own user. pool_size: connections for units (on
     SQLite: for readers; there is always one writer). pool_timeout_s, busy_timeout_s: how long to wait for a connection
-    of this process, and on SQLite for the lock that another process holds. clock: the time on SQLite; PostgreSQL tells its own.
+    of this process, and on SQLite for the lock of another process. clock: the time on SQLite; PostgreSQL has its own.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class SqlStore:
 
 
 def _abandon(connection: Connection, engine: Engine) -> None:
-    """Roll back and give back; a connection that is lost is thrown away with all idle ones, which it shows to be old."""
+    """Roll back and give back; a lost connection is thrown away, and all idle ones with it, which were lost as well."""
     try:
         if not _is_lost(connection):
             connection.close()

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from oms_app.store.projection import Projection, Row, Rows
-from oms_app.store.sql_ledger_unit import SqlLedgerUnit, recorded_from_row
+from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.types import instant_from_text, instant_to_text
 from oms_app.store.unit_of_work import UnknownLedger
-from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.events import Recorded, decode_event
 from oms_kernel.domain.ids import EventId, LedgerId, TenantId
 from oms_kernel.domain.money import to_text
 
@@ -66,7 +66,15 @@ class SqliteLedgerUnit(SqlLedgerUnit):
 
     def _tail(self, after_seq: int) -> Sequence[Recorded]:
         rows = self._driver.execute(_TAIL, (self.tenant_id, self.ledger_id, after_seq))
-        return [recorded_from_row(row, instant_from_text(row[4])) for row in rows]
+        return [
+            Recorded(
+                seq=seq,
+                event_id=EventId(event_id),
+                recorded_at=instant_from_text(recorded_at),
+                event=decode_event(kind, version, payload),
+            )
+            for seq, event_id, kind, version, recorded_at, payload in rows
+        ]
 
     def _write(self, projection: Projection, rows: Rows) -> None:
         scope = (self.tenant_id, self.ledger_id) if projection.of_ledger else (self.tenant_id,)

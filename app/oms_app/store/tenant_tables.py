@@ -75,7 +75,7 @@ TRADING_ACCOUNTS = tenant_table(
     Index(None, "tenant_id", "ledger_id"),
     key=["account_id"],
 )
-"""`is_opened`, base currency, zone, day roll and trading state are projections of the log; the rest is set by people."""
+"""`is_opened`, base currency, zone, day roll and trading state are projections of the log; people set the rest."""
 BROKER_CONNECTIONS = tenant_table(
     "broker_connections",
     Column("connection_id", Id(), nullable=False),

@@ -708,13 +708,15 @@ def _create_tables() -> None:
         sa.Column("trading_date", types.Day(), nullable=True),
         sa.Column("document", sa.Text(), nullable=False),
         sa.CheckConstraint(
-            "order_type IN ('LIMIT', 'LIMIT_IF_TOUCHED', 'LIMIT_ON_CLOSE', 'MARKET', 'MARKET_IF_TOUCHED', 'MARKET_ON_CLOSE', 'STOP', 'STOP_LIMIT', 'TRAILING_STOP')",
+            "order_type IN ('LIMIT', 'LIMIT_IF_TOUCHED', 'LIMIT_ON_CLOSE', 'MARKET',"
+            " 'MARKET_IF_TOUCHED', 'MARKET_ON_CLOSE', 'STOP', 'STOP_LIMIT', 'TRAILING_STOP')",
             name=op.f("ck_orders_order_type_known"),
         ),
         sa.CheckConstraint("product IN ('CNC', 'MIS', 'NRML')", name=op.f("ck_orders_product_known")),
         sa.CheckConstraint("side IN ('BUY', 'SELL')", name=op.f("ck_orders_side_known")),
         sa.CheckConstraint(
-            "state IN ('CANCELED', 'DENIED', 'EXPIRED', 'FILLED', 'HELD', 'IN_DOUBT', 'NEW', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE', 'REJECTED', 'ROUTED', 'WORKING')",
+            "state IN ('CANCELED', 'DENIED', 'EXPIRED', 'FILLED', 'HELD', 'IN_DOUBT',"
+            " 'NEW', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE', 'REJECTED', 'ROUTED', 'WORKING')",
             name=op.f("ck_orders_state_known"),
         ),
         sa.CheckConstraint(
