@@ -337,6 +337,7 @@ class BrokerHost(Protocol):
     accounts: tuple[BrokerAccount, ...]
     instruments: tuple[Instrument, ...]
     storage: ConnectorStorage
+
     @property
     def report(self) -> Callable[[AnyReport], Awaitable[None]]: ...
     @property

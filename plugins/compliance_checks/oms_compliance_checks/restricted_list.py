@@ -29,9 +29,7 @@ class Restriction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instrument_id: Annotated[str, described("Instrument; give this or a symbol")] | None = None
     side: Annotated[RestrictedSide, described("Side that may not be traded")] = RestrictedSide.BOTH
     effective_from: Annotated[datetime, msgspec.Meta(tz=True, description="First moment in force")] | None = None
-    effective_to: Annotated[datetime, msgspec.Meta(tz=True, description="First moment after it")] | None = (
-        None
-    )
+    effective_to: Annotated[datetime, msgspec.Meta(tz=True, description="First moment after it")] | None = None
 
     def __post_init__(self) -> None:
         if (self.symbol is None) == (self.instrument_id is None):
