@@ -64,12 +64,28 @@ def quiet_desk(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
         yield made
 
 
+@pytest.fixture(scope="module")
+def postgres_desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A tenant that can trade, over HTTP, on PostgreSQL."""
+    url = request.getfixturevalue("new_postgres_database")()
+    migrate.upgrade(url)
+    with serving(url, tmp_path_factory.mktemp("postgres")) as made:
+        yield made
+
+
 @contextmanager
 def opened(migrated_file: Path, folder: Path) -> Iterator[Desk]:
+    """A tenant that can trade, on the real services of one process and a fresh database."""
+    with serving(copied(migrated_file, folder), folder) as made:
+        yield made
+
+
+@contextmanager
+def serving(database_url: str, folder: Path) -> Iterator[Desk]:
     """A tenant that can trade, on the real services of one process."""
     settings = Settings(
         home=folder,
-        database_url=copied(migrated_file, folder),
+        database_url=database_url,
         secret_key=Secret("a secret of the tests that is long enough"),
         argon2_memory_kib=1024,
         argon2_time_cost=1,

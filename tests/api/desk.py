@@ -16,6 +16,7 @@ from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
 from oms_app.flow.submission import next_intents
 from oms_app.store import tables
+from oms_app.store.rows import put
 from oms_app.store.tenants import create_ledger, create_tenant
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.contracts.broker import Command, Filled, WireIdentity
@@ -256,4 +257,4 @@ def seed_catalogue(unit: RowsUnit, instrument_id_of_acme: str, now: datetime) ->
             received_at=now,
         )
     )
-    run(insert(tables.PLATFORM_VERSIONS).prefix_with("OR REPLACE").values(name="catalogue", version=7))
+    put(unit, tables.PLATFORM_VERSIONS, {"name": "catalogue"}, version=7)

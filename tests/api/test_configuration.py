@@ -37,7 +37,7 @@ def test_a_strategy_is_made_read_changed_and_closed(desk: Desk, strategy: dict[s
     assert [one["name"] for one in desk.send("GET", "/api/v1/strategies").json["items"]] == ["second"]
     assert desk.send("DELETE", path).status_code == 204
     assert desk.send("GET", "/api/v1/strategies").json["items"] == []
-    assert len(desk.send("GET", "/api/v1/strategies?with_closed=true").json["items"]) == 1
+    assert desk.send("GET", path).json["closed_at"]
     assert desk.send("POST", path + "/start").status_code == 409
 
 
@@ -135,7 +135,6 @@ def test_a_webhook_is_changed_paused_and_closed_and_keeps_its_secret(desk: Desk)
     assert desk.send("GET", path + "/deliveries").json["items"] == []
     assert desk.send("DELETE", path).status_code == 204
     assert desk.send("GET", path).status_code == 404
-    assert desk.send("GET", path + "/deliveries").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,7 @@ def _plain_answers() -> dict[str, Fields]:
             "stopped_at": Instant(allow_none=True),
             "restarts": Count(high=2**31),
             "cursor_seq": Count(high=2**63 - 1),
+            "ledger_id": IdText(),
             "error": _text(),
             "log": _text(),
         },
@@ -235,7 +236,7 @@ def _plain_answers() -> dict[str, Fields]:
             "delivered_at": Instant(allow_none=True),
             "last_status_code": Count(high=599, allow_none=True),
             "last_error": _text(),
-            "body": _text(),
+            "ledger_id": IdText(),
         },
         "Plugin": {
             "name": _text(),

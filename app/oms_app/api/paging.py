@@ -1,6 +1,6 @@
 """Query parameters of lists in, one page out: limit, offset or cursor, from and to, and shared filters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
@@ -13,19 +13,19 @@ DEFAULT_PAGE = 100
 MAX_OFFSET = 1_000_000
 
 
-def list_query(*filters: str, **further: ma.fields.Field[Any]) -> ma.Schema:
-    """The schema of a list's query parameters: paging, and the shared filters that are named."""
+def list_query(*filters: str, dated: bool = True) -> ma.Schema:
+    """The schema of a list's query parameters: paging, `from` and `to` if dated, and the filters that are named."""
     fields: dict[str, ma.fields.Field[Any]] = {
         "limit": Count(low=1, high=MAX_PAGE, from_text=True, load_default=DEFAULT_PAGE),
         "offset": Count(high=MAX_OFFSET, from_text=True),
         "cursor": Text(longest=200),
         "with_total": QueryFlag(),
-        "from": Instant(),
-        "to": Instant(),
     }
+    if dated:
+        fields |= {"from": Instant(), "to": Instant()}
     for name in filters:
         fields[name] = _SHARED[name]()
-    return make_schema("ListFilter", {**fields, **further})
+    return make_schema("ListFilter", fields)
 
 
 def page(items: Sequence[Any], *, next_cursor: str | None, total_count: int | None) -> dict[str, Any]:
@@ -41,12 +41,6 @@ def page(items: Sequence[Any], *, next_cursor: str | None, total_count: int | No
 def whole_list(items: Sequence[Any]) -> dict[str, Any]:
     """A short list that is never cut."""
     return page(items, next_cursor=None, total_count=len(items))
-
-
-def wants_total(query: Mapping[str, Any]) -> bool:
-    """Whether to count: with offset always, with a cursor only when asked for."""
-    asked: bool | None = query.get("with_total")
-    return asked if asked is not None else query.get("cursor") is None
 
 
 _SHARED: dict[str, Any] = {

@@ -1,13 +1,11 @@
 """Connections to brokers as people want them: connected or not; a session process then makes it so."""
 
-from sqlalchemy import select, update
-
 from oms_app.flow.principal import Principal
 from oms_app.flow.strategies import StateConflict, UnknownThing
-from oms_app.store import leases
-from oms_app.store.config_rows import connection_resource
+from oms_app.store import connections as rows
+from oms_app.store import queries
 from oms_app.store.sql_store import SqlStore
-from oms_app.store.tables import BROKER_CONNECTIONS
+from oms_kernel.domain.ids import ConnectionId
 
 
 class Connections:
@@ -21,16 +19,12 @@ class Connections:
 
         Raises UnknownThing when the tenant has none, StateConflict when it has several and names none.
         """
-        table = BROKER_CONNECTIONS
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            query = select(table.c.connection_id).where(
-                table.c.tenant_id == principal.tenant_id,
-                table.c.broker == broker,
-                table.c.closed_at.is_(None),
-            )
-            if connection_id is not None:
-                query = query.where(table.c.connection_id == connection_id)
-            found = [str(one) for one in unit.connection.scalars(query)]
+            found = [
+                view.connection_id
+                for view in queries.list_connections(unit)
+                if view.broker == broker and connection_id in (None, view.connection_id)
+            ]
             if not found:
                 raise UnknownThing(f"you have no connection to {broker}", field="connection_id")
             if len(found) > 1:
@@ -38,11 +32,5 @@ class Connections:
                     f"you have {len(found)} connections to {broker}: name one by connection_id",
                     field="connection_id",
                 )
-            unit.connection.execute(
-                update(table)
-                .where(table.c.tenant_id == principal.tenant_id, table.c.connection_id == found[0])
-                .values(desired="CONNECTED" if connected else "DISCONNECTED", updated_at=unit.now)
-            )
-            resource = connection_resource(found[0])
-            leases.want(unit, resource, kind="connection", tenant_id=principal.tenant_id, is_wanted=connected)
+            rows.set_desired(unit, ConnectionId(found[0]), "CONNECTED" if connected else "DISCONNECTED")
         return found[0]

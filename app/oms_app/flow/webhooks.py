@@ -3,21 +3,18 @@
 import base64
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
-
-import msgspec
-from sqlalchemy import insert, select, update
 
 from oms_app.flow.parameters import check_params, parted, secret_fields
 from oms_app.flow.principal import Principal
 from oms_app.flow.sealing import Sealer
 from oms_app.flow.strategies import UnknownThing
-from oms_app.store.rows import stamps
+from oms_app.store import webhooks as rows
+from oms_app.store.queries import Page, Paging
 from oms_app.store.sql_store import SqlStore
-from oms_app.store.tables import WEBHOOK_DELIVERIES, WEBHOOKS
 from oms_app.store.unit_of_work import RowsUnit
+from oms_app.store.webhooks import DeliveryRow, WebhookRow
 from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.events import EVENT_CLASSES
 from oms_kernel.registry import Registries
@@ -25,39 +22,6 @@ from oms_kernel.registry import Registries
 TABLE = "webhooks"
 EVENT_KINDS = frozenset(cls.kind for cls in EVENT_CLASSES)
 LONGEST_URL = 2000
-
-
-class WebhookView(msgspec.Struct, frozen=True):
-    """A webhook without its secrets."""
-
-    webhook_id: str
-    name: str
-    url: str
-    sink: str
-    params: dict[str, Any]
-    event_kinds: tuple[str, ...]
-    is_active: bool
-    created_at: datetime
-    updated_at: datetime
-    closed_at: datetime | None
-
-
-class DeliveryView(msgspec.Struct, frozen=True):
-    """One message on its way to a webhook, or arrived, or given up."""
-
-    delivery_id: str
-    webhook_id: str
-    message_id: str
-    seq: int
-    event_kind: str
-    status: str
-    attempts: int
-    due_at: datetime
-    occurred_at: datetime
-    delivered_at: datetime | None
-    last_status_code: int | None
-    last_error: str
-    body: str
 
 
 class Webhooks:
@@ -80,7 +44,7 @@ class Webhooks:
         name: str,
         params: dict[str, Any],
         event_kinds: Sequence[str],
-    ) -> tuple[WebhookView, str | None]:
+    ) -> tuple[WebhookRow, str | None]:
         """(the webhook, the secret that was made for it or None). Raises InvalidRequest."""
         sink = sink or self._only_sink()
         contributed = self._sink(sink)
@@ -92,86 +56,58 @@ class Webhooks:
         _check_kinds(event_kinds)
         webhook_id = self._new_id()
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            unit.connection.execute(
-                insert(WEBHOOKS).values(
-                    tenant_id=principal.tenant_id,
-                    webhook_id=webhook_id,
-                    name=name,
-                    url=url,
-                    sink=sink,
-                    params=shown,
-                    event_kinds=sorted(set(event_kinds)),
-                    credentials=self._sealed(principal, webhook_id, hidden),
-                    is_active=True,
-                    **stamps(unit),
-                )
+            rows.create_webhook(
+                unit,
+                webhook_id,
+                url=url,
+                sink=sink,
+                params=shown,
+                event_kinds=sorted(set(event_kinds)),
+                credentials=self._sealed(principal, webhook_id, hidden),
+                name=name,
             )
-            return _found(unit, principal, webhook_id), secret
+            return _found(unit, webhook_id), secret
 
-    def change(self, principal: Principal, webhook_id: str, **changes: Any) -> WebhookView:
+    def change(self, principal: Principal, webhook_id: str, **changes: Any) -> WebhookRow:
         """The webhook with new url, name, params, event_kinds or is_active. Raises UnknownThing, InvalidRequest."""
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            known = _found(unit, principal, webhook_id)
+            known = _found(unit, webhook_id)
             values = {name: value for name, value in changes.items() if value is not None}
             if "event_kinds" in values:
                 _check_kinds(values["event_kinds"])
             if "url" in values or "params" in values:
-                sealed = unit.connection.scalar(
-                    select(WEBHOOKS.c.credentials).where(*_own(principal, webhook_id))
-                )
-                kept = self._opened(principal, webhook_id, sealed)
+                kept = self._opened(principal, webhook_id, known.credentials)
                 asked = {**kept, **values.get("params", known.params)}
                 shown, hidden = self._checked(self._sink(known.sink), values.get("url", known.url), asked)
                 values |= {"params": shown, "credentials": self._sealed(principal, webhook_id, hidden)}
-            unit.connection.execute(
-                update(WEBHOOKS).where(*_own(principal, webhook_id)).values(**values, updated_at=unit.now)
-            )
-            return _found(unit, principal, webhook_id)
+            rows.update_webhook(unit, webhook_id, **values)
+            return _found(unit, webhook_id)
 
     def close(self, principal: Principal, webhook_id: str) -> None:
         """End a webhook; its deliveries stay to be read. Raises UnknownThing."""
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            _found(unit, principal, webhook_id)
-            unit.connection.execute(
-                update(WEBHOOKS)
-                .where(*_own(principal, webhook_id))
-                .values(closed_at=unit.now, is_active=False, updated_at=unit.now)
-            )
+            if not rows.close_webhook(unit, webhook_id):
+                raise UnknownThing(f"there is no webhook {webhook_id}")
 
-    def find(self, principal: Principal, webhook_id: str) -> WebhookView:
+    def find(self, principal: Principal, webhook_id: str) -> WebhookRow:
         """A webhook. Raises UnknownThing."""
         with self._store.read_unit(principal.tenant_id) as unit:
-            return _found(unit, principal, webhook_id)
+            return _found(unit, webhook_id)
 
-    def list(self, principal: Principal) -> Sequence[WebhookView]:
+    def list(self, principal: Principal, paging: Paging) -> Page[WebhookRow]:
         """The tenant's open webhooks, newest first."""
-        query = (
-            select(WEBHOOKS)
-            .where(WEBHOOKS.c.tenant_id == principal.tenant_id, WEBHOOKS.c.closed_at.is_(None))
-            .order_by(WEBHOOKS.c.webhook_id.desc())
-        )
         with self._store.read_unit(principal.tenant_id) as unit:
-            return [_view(row) for row in unit.connection.execute(query)]
+            return rows.list_webhooks(unit, paging)
 
     def deliveries(
-        self, principal: Principal, webhook_id: str, *, status: str | None = None, limit: int = 1000
-    ) -> Sequence[DeliveryView]:
-        """The newest deliveries, newest first. Raises UnknownThing."""
-        table = WEBHOOK_DELIVERIES
-        query = (
-            select(table)
-            .where(table.c.tenant_id == principal.tenant_id, table.c.webhook_id == webhook_id)
-            .order_by(table.c.occurred_at.desc(), table.c.seq.desc())
-            .limit(limit)
-        )
-        if status is not None:
-            query = query.where(table.c.status == status)
+        self, principal: Principal, webhook_id: str, paging: Paging, *, status: str | None = None
+    ) -> Page[DeliveryRow]:
+        """A webhook's deliveries, newest first; of a closed one too. Raises UnknownThing."""
         with self._store.read_unit(principal.tenant_id) as unit:
-            _found(unit, principal, webhook_id, with_closed=True)
-            return [
-                DeliveryView(**{name: getattr(row, name) for name in DeliveryView.__struct_fields__})
-                for row in unit.connection.execute(query)
-            ]
+            found = rows.list_deliveries(unit, paging, webhook_id=webhook_id, status=status)
+            if not found.items:
+                _found(unit, webhook_id)
+            return found
 
     def _only_sink(self) -> str:
         names = list(self._registries.webhook_sinks)
@@ -222,19 +158,8 @@ def _check_kinds(kinds: Sequence[str]) -> None:
         raise InvalidRequest(f"no event is of kind {', '.join(unknown)}", field="event_kinds")
 
 
-def _own(principal: Principal, webhook_id: str) -> tuple[Any, Any]:
-    return WEBHOOKS.c.tenant_id == principal.tenant_id, WEBHOOKS.c.webhook_id == webhook_id
-
-
-def _found(
-    unit: RowsUnit, principal: Principal, webhook_id: str, *, with_closed: bool = False
-) -> WebhookView:
-    row = unit.connection.execute(select(WEBHOOKS).where(*_own(principal, webhook_id))).one_or_none()
-    if row is None or (row.closed_at is not None and not with_closed):
+def _found(unit: RowsUnit, webhook_id: str) -> WebhookRow:
+    found = rows.get_webhook(unit, webhook_id)
+    if found is None:
         raise UnknownThing(f"there is no webhook {webhook_id}")
-    return _view(row)
-
-
-def _view(row: Any) -> WebhookView:
-    shown = {name: getattr(row, name) for name in WebhookView.__struct_fields__}
-    return WebhookView(**{**shown, "event_kinds": tuple(row.event_kinds), "is_active": bool(row.is_active)})
+    return found

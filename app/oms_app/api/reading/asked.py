@@ -1,11 +1,12 @@
 """Query parameters as loaded in, the store's filters and paging out; words of other systems are translated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from oms_app.api.json_text import plain
 from oms_app.api.paging import DEFAULT_PAGE, page
 from oms_app.api.problems import invalid
-from oms_app.store.queries import InstrumentFilter, Paging, UnknownState, list_instruments, states_of
+from oms_app.store.queries import InstrumentFilter, Page, Paging, UnknownState, list_instruments, states_of
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.lifecycle import OrderState
 
@@ -49,6 +50,12 @@ def instrument_asked(unit: RowsUnit, asked: Mapping[str, Any]) -> tuple[str | No
     )
     only = found.items[0].instrument_id if found.items else NONE_AT_ALL
     return name, only if wanted in (None, only) else NONE_AT_ALL
+
+
+def page_of(found: Page[Any], shown: Callable[[Any], Any] = plain) -> dict[str, Any]:
+    """A page of the store as the API answers it."""
+    items = [shown(item) for item in found.items]
+    return page(items, next_cursor=found.next_cursor, total_count=found.total_count)
 
 
 def part_of(items: Sequence[Any], asked: Mapping[str, Any]) -> dict[str, Any]:

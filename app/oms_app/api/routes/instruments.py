@@ -30,7 +30,9 @@ ENDPOINTS = (
         view=list_instruments,
         scope=Scope.VIEW_ORDERS,
         tag="instruments",
-        query=list_query("symbol", "venue", "exchange", "asset_class", "currency", "with_closed"),
+        query=list_query(
+            "symbol", "venue", "exchange", "asset_class", "currency", "with_closed", dated=False
+        ),
         answers={200: "InstrumentList"},
     ),
     Endpoint(

@@ -9,7 +9,7 @@ from oms_app.api.json_text import plain
 from oms_app.api.paging import list_query
 from oms_app.api.paths import v1
 from oms_app.api.problems import invalid
-from oms_app.api.reading.asked import part_of
+from oms_app.api.reading.asked import page_of, paging_of
 from oms_app.flow.scopes import Scope
 from oms_app.flow.strategies import Strategies
 
@@ -19,10 +19,8 @@ RUN = "/strategies/runs/<uuid:run_id>"
 
 def list_strategies(call: Call) -> Answer:
     """List strategies, newest first."""
-    found = _strategies(call).list(call.principal, with_closed=bool(call.query.get("with_closed")))
-    account_id = call.query.get("account_id")
-    shown = [plain(view) for view in found if account_id in (None, view.account_id)]
-    return Answer(part_of(shown, call.query))
+    found = _strategies(call).list(call.principal, paging_of(call.query), status=call.query.get("status"))
+    return Answer(page_of(found))
 
 
 def create_strategy(call: Call) -> Answer:
@@ -77,9 +75,7 @@ def stop_strategy(call: Call, strategy_id: str) -> Answer:
 
 def list_runs(call: Call, strategy_id: str) -> Answer:
     """List a strategy's runs, newest first."""
-    found = _strategies(call).runs(call.principal, strategy_id)
-    status = call.query.get("status")
-    return Answer(part_of([plain(run) for run in found if status in (None, run.status)], call.query))
+    return Answer(page_of(_strategies(call).runs(call.principal, strategy_id, paging_of(call.query))))
 
 
 def get_run(call: Call, run_id: str) -> Answer:
@@ -116,7 +112,7 @@ ENDPOINTS = (
         list_strategies,
         200,
         "StrategyList",
-        query=list_query("account_id", "with_closed"),
+        query=list_query("status", dated=False),
     ),
     _endpoint(
         "POST",
@@ -148,7 +144,7 @@ ENDPOINTS = (
         problems=(409,),
     ),
     _endpoint("DELETE", STRATEGY, close_strategy, 204, None, problems=(409,)),
-    _endpoint("GET", STRATEGY + "/runs", list_runs, 200, "StrategyRunList", query=list_query("status")),
+    _endpoint("GET", STRATEGY + "/runs", list_runs, 200, "StrategyRunList", query=list_query(dated=False)),
     _endpoint(
         "POST",
         STRATEGY + "/runs",

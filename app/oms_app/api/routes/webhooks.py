@@ -3,6 +3,7 @@
 from typing import Any
 
 import marshmallow as ma
+import msgspec
 
 from oms_app.api.bodies import SchemaBody
 from oms_app.api.call import Answer, Call, Endpoint
@@ -10,16 +11,17 @@ from oms_app.api.fields import Flag, JsonObject, Text
 from oms_app.api.json_text import plain
 from oms_app.api.paging import list_query
 from oms_app.api.paths import v1
-from oms_app.api.reading.asked import part_of
+from oms_app.api.reading.asked import page_of, paging_of
 from oms_app.flow.scopes import Scope
 from oms_app.flow.webhooks import LONGEST_URL, Webhooks
+from oms_app.store.webhooks import WebhookRow
 
 WEBHOOK = "/webhooks/<uuid:webhook_id>"
 
 
 def list_webhooks(call: Call) -> Answer:
     """List webhooks, newest first."""
-    return Answer(part_of([plain(view) for view in _webhooks(call).list(call.principal)], call.query))
+    return Answer(page_of(_webhooks(call).list(call.principal, paging_of(call.query)), _shown))
 
 
 def create_webhook(call: Call) -> Answer:
@@ -33,13 +35,13 @@ def create_webhook(call: Call) -> Answer:
         params=plain(asked["params"]),
         event_kinds=asked["event_kinds"],
     )
-    shown = {**plain(view), "secret": secret} if secret is not None else plain(view)
+    shown = {**_shown(view), "secret": secret} if secret is not None else _shown(view)
     return Answer(shown, 201, {"Location": v1(f"/webhooks/{view.webhook_id}")})
 
 
 def get_webhook(call: Call, webhook_id: str) -> Answer:
     """Read a webhook, without its secret."""
-    return Answer(plain(_webhooks(call).find(call.principal, webhook_id)))
+    return Answer(_shown(_webhooks(call).find(call.principal, webhook_id)))
 
 
 def change_webhook(call: Call, webhook_id: str) -> Answer:
@@ -47,7 +49,7 @@ def change_webhook(call: Call, webhook_id: str) -> Answer:
     asked: dict[str, Any] = dict(call.body)
     if "params" in asked:
         asked["params"] = plain(asked["params"])
-    return Answer(plain(_webhooks(call).change(call.principal, webhook_id, **asked)))
+    return Answer(_shown(_webhooks(call).change(call.principal, webhook_id, **asked)))
 
 
 def close_webhook(call: Call, webhook_id: str) -> Answer:
@@ -58,8 +60,17 @@ def close_webhook(call: Call, webhook_id: str) -> Answer:
 
 def list_deliveries(call: Call, webhook_id: str) -> Answer:
     """List what was sent or is to be sent, newest first."""
-    found = _webhooks(call).deliveries(call.principal, webhook_id, status=call.query.get("status"))
-    return Answer(part_of([plain(delivery) for delivery in found], call.query))
+    found = _webhooks(call).deliveries(
+        call.principal, webhook_id, paging_of(call.query), status=call.query.get("status")
+    )
+    return Answer(page_of(found))
+
+
+def _shown(row: WebhookRow) -> dict[str, Any]:
+    """The webhook without what is sealed."""
+    shown: dict[str, Any] = plain(msgspec.structs.replace(row, credentials=None))
+    del shown["credentials"]
+    return shown
 
 
 def _webhooks(call: Call) -> Webhooks:
@@ -80,7 +91,7 @@ def _endpoint(method: str, path: str, view: Any, status: int, schema: str | None
 
 
 ENDPOINTS = (
-    _endpoint("GET", "/webhooks", list_webhooks, 200, "WebhookList", query=list_query()),
+    _endpoint("GET", "/webhooks", list_webhooks, 200, "WebhookList", query=list_query(dated=False)),
     _endpoint(
         "POST",
         "/webhooks",
@@ -126,6 +137,6 @@ ENDPOINTS = (
         list_deliveries,
         200,
         "WebhookDeliveryList",
-        query=list_query("status"),
+        query=list_query("status", dated=False),
     ),
 )
