@@ -11,6 +11,7 @@ from oms_app.flow.identity import Identity, IdentitySettings, InvalidToken, Sign
 from oms_app.flow.passwords import HashingCost, Passwords
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
+from oms_app.store.identity_rows import ApiKeyRow
 from oms_app.store.sql_identity_rows import SqlIdentityRows
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.domain.errors import InvalidRequest
@@ -258,3 +259,46 @@ def test_a_mistyped_key_is_refused_by_its_checksum() -> None:
     for place in range(len("oms_live_"), len(key)):
         swapped = "A" if key[place] != "A" else "B"
         assert not is_well_formed(key[:place] + swapped + key[place + 1 :])
+
+
+def test_while_one_request_reads_a_key_again_the_others_go_on_for_a_second(
+    store: SqlStore, identity: Identity, pair: TokenPair, tenant_id: TenantId, clock: Clock
+) -> None:
+    made = identity.create_key(admin(tenant_id, pair), "bot", ["place:orders"])
+    reading, may_answer = threading.Event(), threading.Event()
+    may_answer.set()
+
+    class SlowRows(SqlIdentityRows):
+        reads = 0
+
+        def key_by_prefix(self, prefix: str) -> ApiKeyRow | None:
+            self.reads += 1
+            reading.set()
+            assert may_answer.wait(10)
+            return super().key_by_prefix(prefix)
+
+    rows = SlowRows(store)
+    other = Identity(rows, SECRET, clock=clock, settings=IdentitySettings(recheck_s=0.5))
+    other.caller_of_key(made.api_key)
+    reading.clear()
+    may_answer.clear()
+    clock.forward(seconds=0.5)
+    identity.revoke_key(tenant_id, made.row.key_id)
+    refused: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            other.caller_of_key(made.api_key)
+        except InvalidToken as error:
+            refused.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert reading.wait(10)
+    assert [other.caller_of_key(made.api_key).principal.tenant_id for _ in range(20)] == [tenant_id] * 20
+    assert rows.reads == 2
+    may_answer.set()
+    asking.join(10)
+    assert refused
+    with pytest.raises(InvalidToken):
+        other.caller_of_key(made.api_key)

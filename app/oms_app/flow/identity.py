@@ -73,6 +73,7 @@ class NewApiKey(msgspec.Struct, frozen=True):
 class _Remembered(msgspec.Struct):
     caller: Caller
     checked_at: datetime
+    is_rechecked: bool = False
 
 
 class Identity:
@@ -178,16 +179,23 @@ class Identity:
 
     def caller_of_token(self, token: str) -> Caller:
         """Who holds an access token. Raises InvalidToken."""
-        digest = token_hash(token)
-        known = self._recall(digest)
-        if known is not None:
-            return known
-        now = self._clock()
+        return self._known_or_read(token_hash(token), lambda now: self._read_token(token, now))
+
+    def caller_of_key(self, key: str) -> Caller:
+        """Who holds an API key. Raises InvalidToken."""
+        if not is_well_formed(key):
+            raise InvalidToken(
+                "this is no API key of this system", fix="copy the whole key, with its checksum"
+            )
+        digest = key_hash(key)
+        return self._known_or_read(digest, lambda now: self._read_key(key, digest, now))
+
+    def _read_token(self, token: str, now: datetime) -> Caller:
         claims = self._signer.read(token, TokenKind.ACCESS, now)
         row = self._live_session(claims.session_id, now)
         membership = self._membership(row.user_id, TenantId(row.tenant_id))
         granted = scopes_of(membership.role, membership.scopes) & frozenset(claims.scopes)
-        caller = Caller(
+        return Caller(
             principal=Principal(
                 principal_id=f"user:{row.user_id}",
                 tenant_id=TenantId(row.tenant_id),
@@ -197,19 +205,8 @@ class Identity:
             session_id=row.session_id,
             expires_at=claims.expires_at,
         )
-        return self._remember(digest, caller, now)
 
-    def caller_of_key(self, key: str) -> Caller:
-        """Who holds an API key. Raises InvalidToken."""
-        if not is_well_formed(key):
-            raise InvalidToken(
-                "this is no API key of this system", fix="copy the whole key, with its checksum"
-            )
-        digest = key_hash(key)
-        known = self._recall(digest)
-        if known is not None:
-            return known
-        now = self._clock()
+    def _read_key(self, key: str, digest: str, now: datetime) -> Caller:
         row = self._rows.key_by_prefix(shown_prefix(key))
         if row is None or not hmac.compare_digest(row.key_hash, digest) or not _is_live(row, now):
             raise InvalidToken("the API key is unknown, revoked or expired", fix="make a new key")
@@ -225,7 +222,7 @@ class Identity:
         )
         if row.last_used_at is None or row.last_used_at.date() != now.date():
             self._rows.key_used(TenantId(row.tenant_id), row.key_id, now)
-        return self._remember(digest, caller, now)
+        return caller
 
     # API keys ---------------------------------------------------------------------------------------------
 
@@ -359,6 +356,18 @@ class Identity:
         )
         return self._signer.sign(claims)
 
+    def _known_or_read(self, digest: str, read: Callable[[datetime], Caller]) -> Caller:
+        known = self._recall(digest)
+        if known is not None:
+            return known
+        now = self._clock()
+        try:
+            caller = read(now)
+        except BaseException:
+            self._forget_one(digest)
+            raise
+        return self._remember(digest, caller, now)
+
     def _recall(self, digest: str) -> Caller | None:
         seen = self._seen.get(digest)
         if seen is None:
@@ -367,10 +376,19 @@ class Identity:
         if seen.caller.expires_at is not None and seen.caller.expires_at <= now:
             self._forget_one(digest)
             return None
-        if 0 <= (now - seen.checked_at).total_seconds() < self._settings.recheck_s:
+        age_s = (now - seen.checked_at).total_seconds()
+        if 0 <= age_s < self._settings.recheck_s:
             return seen.caller
-        self._forget_one(digest)
+        if 0 <= age_s < 2 * self._settings.recheck_s and not self._begins_to_recheck(seen):
+            return seen.caller
         return None
+
+    def _begins_to_recheck(self, seen: _Remembered) -> bool:
+        """True for the first who asks: it reads the row again, the others go on with what is known meanwhile."""
+        with self._lock:
+            begins = not seen.is_rechecked
+            seen.is_rechecked = True
+            return begins
 
     def _remember(self, digest: str, caller: Caller, now: datetime) -> Caller:
         with self._lock:
