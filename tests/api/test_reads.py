@@ -131,6 +131,20 @@ def test_a_bad_query_parameter_is_named(quiet_desk: Desk, query: str, field: str
     assert problem["errors"][0]["fix"]
 
 
+LISTS = ("orders", "executions", "positions", "accounts", "broker-accounts", "instruments", "api-keys")
+
+
+@pytest.mark.parametrize("name", [*LISTS, "strategies", "webhooks"])
+def test_every_list_takes_a_page_and_a_range_of_time(quiet_desk: Desk, name: str) -> None:
+    whole = get(quiet_desk, f"/{name}")
+    assert set(whole) == {"items", "next_cursor", "total_count", "has_next"}
+    assert get(quiet_desk, f"/{name}?from=2100-01-01T00:00:00Z")["items"] == []
+    assert get(quiet_desk, f"/{name}?to=2020-01-01T00:00:00Z&with_total=true")["total_count"] == 0
+    assert get(quiet_desk, f"/{name}?to=2100-01-01T00:00:00Z")["items"] == whole["items"]
+    assert len(get(quiet_desk, f"/{name}?limit=1")["items"]) == min(1, len(whole["items"]))
+    get(quiet_desk, f"/{name}?cursor=nonsense", status=422)
+
+
 def test_executions_positions_and_pnl_follow_from_the_fills(desk: Desk) -> None:
     bought = placed(desk, quantity="10", limit_price="99.50")
     desk.fill(bought, "4", "99.40")

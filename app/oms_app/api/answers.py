@@ -160,6 +160,7 @@ def _plain_answers() -> dict[str, Fields]:
             "cash": JsonObject(),
             "broker": _text(allow_none=True),
             "broker_account_id": IdText(allow_none=True),
+            "created_at": Instant(),
             "closed_at": Instant(allow_none=True),
         },
         "BrokerAccount": {
@@ -171,6 +172,7 @@ def _plain_answers() -> dict[str, Fields]:
             "base_currency": _text(),
             "account_ids": ma.fields.List(IdText()),
             "is_active": Flag(),
+            "created_at": Instant(),
         },
         "Instrument": fields_of(Instrument),
         "Quote": {

@@ -13,16 +13,16 @@ DEFAULT_PAGE = 100
 MAX_OFFSET = 1_000_000
 
 
-def list_query(*filters: str, dated: bool = True) -> ma.Schema:
-    """The schema of a list's query parameters: paging, `from` and `to` if dated, and the filters that are named."""
+def list_query(*filters: str) -> ma.Schema:
+    """The schema of a list's query parameters: paging, `from` and `to`, and the filters that are named."""
     fields: dict[str, ma.fields.Field[Any]] = {
         "limit": Count(low=1, high=MAX_PAGE, from_text=True, load_default=DEFAULT_PAGE),
         "offset": Count(high=MAX_OFFSET, from_text=True),
         "cursor": Text(longest=200),
         "with_total": QueryFlag(),
+        "from": Instant(),
+        "to": Instant(),
     }
-    if dated:
-        fields |= {"from": Instant(), "to": Instant()}
     for name in filters:
         fields[name] = _SHARED[name]()
     return make_schema("ListFilter", fields)

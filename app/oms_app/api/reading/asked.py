@@ -1,7 +1,8 @@
 """Query parameters as loaded in, the store's filters and paging out; words of other systems are translated."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
 
 from oms_app.api.json_text import plain
 from oms_app.api.paging import DEFAULT_PAGE, page
@@ -10,13 +11,26 @@ from oms_app.store.queries import InstrumentFilter, Page, Paging, UnknownState, 
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.lifecycle import OrderState
 
+Item = TypeVar("Item", bound="Made")
+
+
+class Made(Protocol):
+    """Something that was made at some time."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When."""
+
+
 NONE_AT_ALL = "00000000-0000-0000-0000-000000000000"
 """An id that no row bears: what an unknown symbol is looked for by."""
 
 
-def paging_of(asked: Mapping[str, Any]) -> Paging:
-    """Which part of a list is wanted."""
+def paging_of(asked: Mapping[str, Any], *, dated: bool = False) -> Paging:
+    """Which part of a list is wanted; dated: `from` and `to` are about when its rows were made."""
     return Paging(
+        since=asked.get("from") if dated else None,
+        before=asked.get("to") if dated else None,
         limit=asked.get("limit", DEFAULT_PAGE),
         offset=asked.get("offset") or 0,
         cursor=asked.get("cursor"),
@@ -56,6 +70,16 @@ def page_of(found: Page[Any], shown: Callable[[Any], Any] = plain) -> dict[str, 
     """A page of the store as the API answers it."""
     items = [shown(item) for item in found.items]
     return page(items, next_cursor=found.next_cursor, total_count=found.total_count)
+
+
+def made_between(items: Sequence[Item], asked: Mapping[str, Any]) -> list[Item]:
+    """Those that were made from `from` on and before `to`."""
+    since, before = asked.get("from"), asked.get("to")
+    return [
+        item
+        for item in items
+        if (since is None or item.created_at >= since) and (before is None or item.created_at < before)
+    ]
 
 
 def part_of(items: Sequence[Any], asked: Mapping[str, Any]) -> dict[str, Any]:

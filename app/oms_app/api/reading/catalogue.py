@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 from oms_app.api.json_text import plain
 from oms_app.api.paging import page
 from oms_app.api.problems import Problem, not_found
-from oms_app.api.reading.asked import paging_of, part_of
+from oms_app.api.reading.asked import made_between, paging_of, part_of
 from oms_app.flow.principal import Principal
 from oms_app.store import queries
 from oms_app.store.config_rows import instrument_from_row
@@ -28,7 +28,7 @@ def list_instruments(unit: RowsUnit, asked: Mapping[str, Any]) -> dict[str, Any]
         currency=asked.get("currency"),
         is_active=None if asked.get("with_closed") else True,
     )
-    found = queries.list_instruments(unit, filters, paging_of(asked))
+    found = queries.list_instruments(unit, filters, paging_of(asked, dated=True))
     items = [plain(instrument) for instrument in found.items]
     return page(items, next_cursor=found.next_cursor, total_count=found.total_count)
 
@@ -74,7 +74,7 @@ def list_accounts(unit: RowsUnit, principal: Principal, asked: Mapping[str, Any]
     """One page of trading accounts by name, with cash and where they are routed."""
     cash = _cash(unit, principal)
     found = queries.list_accounts(unit, principal.account_ids, with_closed=bool(asked.get("with_closed")))
-    return part_of([_account(view, cash) for view in found], asked)
+    return part_of([_account(view, cash) for view in made_between(found, asked)], asked)
 
 
 def find_account(unit: RowsUnit, principal: Principal, account_id: str) -> dict[str, Any] | None:
@@ -88,7 +88,7 @@ def find_account(unit: RowsUnit, principal: Principal, account_id: str) -> dict[
 def list_broker_accounts(unit: RowsUnit, principal: Principal, asked: Mapping[str, Any]) -> dict[str, Any]:
     """One page of broker accounts, with the trading accounts that are routed to each."""
     accounts: dict[str, dict[str, Any]] = {}
-    for view in queries.list_broker_accounts(unit):
+    for view in made_between(queries.list_broker_accounts(unit), asked):
         if principal.account_ids is not None and view.account_id not in principal.account_ids:
             continue
         shown = accounts.setdefault(view.broker_account_id, {**plain(view), "account_ids": []})
@@ -137,6 +137,7 @@ _ACCOUNT_FIELDS = (
     "state_reason",
     "broker",
     "broker_account_id",
+    "created_at",
     "closed_at",
 )
 

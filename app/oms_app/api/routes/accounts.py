@@ -50,7 +50,7 @@ ENDPOINTS = (
         view=list_accounts,
         scope=Scope.VIEW_ORDERS,
         tag="accounts",
-        query=list_query(dated=False),
+        query=list_query(),
         answers={200: "AccountList"},
     ),
     Endpoint(
@@ -80,7 +80,7 @@ ENDPOINTS = (
         view=list_broker_accounts,
         scope=Scope.VIEW_ORDERS,
         tag="accounts",
-        query=list_query(dated=False),
+        query=list_query(),
         answers={200: "BrokerAccountList"},
     ),
 )

@@ -7,9 +7,10 @@ import marshmallow as ma
 from oms_app.api.bodies import SchemaBody
 from oms_app.api.call import Answer, Call, Endpoint
 from oms_app.api.fields import IdText, Instant, Text
-from oms_app.api.paging import whole_list
+from oms_app.api.paging import list_query
 from oms_app.api.paths import v1
 from oms_app.api.problems import not_found
+from oms_app.api.reading.asked import made_between, part_of
 from oms_app.flow.scopes import Scope
 from oms_app.store.identity_rows import ApiKeyRow
 
@@ -29,7 +30,8 @@ def create_api_key(call: Call) -> Answer:
 
 def list_api_keys(call: Call) -> Answer:
     """The tenant's keys, newest first, without their secrets."""
-    return Answer(whole_list([_shown(row) for row in call.services.identity.keys(call.principal.tenant_id)]))
+    keys = made_between(call.services.identity.keys(call.principal.tenant_id), call.query)
+    return Answer(part_of([_shown(row) for row in keys], call.query))
 
 
 def revoke_api_key(call: Call, key_id: str) -> Answer:
@@ -79,6 +81,7 @@ ENDPOINTS = (
         view=list_api_keys,
         scope=Scope.ADMIN_TENANTS,
         tag="api keys",
+        query=list_query(),
         answers={200: "ApiKeyList"},
     ),
     Endpoint(

@@ -30,9 +30,7 @@ ENDPOINTS = (
         view=list_instruments,
         scope=Scope.VIEW_ORDERS,
         tag="instruments",
-        query=list_query(
-            "symbol", "venue", "exchange", "asset_class", "currency", "with_closed", dated=False
-        ),
+        query=list_query("symbol", "venue", "exchange", "asset_class", "currency", "with_closed"),
         answers={200: "InstrumentList"},
     ),
     Endpoint(

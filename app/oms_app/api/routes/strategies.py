@@ -19,7 +19,9 @@ RUN = "/strategies/runs/<uuid:run_id>"
 
 def list_strategies(call: Call) -> Answer:
     """List strategies, newest first."""
-    found = _strategies(call).list(call.principal, paging_of(call.query), status=call.query.get("status"))
+    found = _strategies(call).list(
+        call.principal, paging_of(call.query, dated=True), status=call.query.get("status")
+    )
     return Answer(page_of(found))
 
 
@@ -75,7 +77,9 @@ def stop_strategy(call: Call, strategy_id: str) -> Answer:
 
 def list_runs(call: Call, strategy_id: str) -> Answer:
     """List a strategy's runs, newest first."""
-    return Answer(page_of(_strategies(call).runs(call.principal, strategy_id, paging_of(call.query))))
+    return Answer(
+        page_of(_strategies(call).runs(call.principal, strategy_id, paging_of(call.query, dated=True)))
+    )
 
 
 def get_run(call: Call, run_id: str) -> Answer:
@@ -112,7 +116,7 @@ ENDPOINTS = (
         list_strategies,
         200,
         "StrategyList",
-        query=list_query("status", dated=False),
+        query=list_query("status"),
     ),
     _endpoint(
         "POST",
@@ -144,7 +148,7 @@ ENDPOINTS = (
         problems=(409,),
     ),
     _endpoint("DELETE", STRATEGY, close_strategy, 204, None, problems=(409,)),
-    _endpoint("GET", STRATEGY + "/runs", list_runs, 200, "StrategyRunList", query=list_query(dated=False)),
+    _endpoint("GET", STRATEGY + "/runs", list_runs, 200, "StrategyRunList", query=list_query()),
     _endpoint(
         "POST",
         STRATEGY + "/runs",

@@ -21,7 +21,7 @@ WEBHOOK = "/webhooks/<uuid:webhook_id>"
 
 def list_webhooks(call: Call) -> Answer:
     """List webhooks, newest first."""
-    return Answer(page_of(_webhooks(call).list(call.principal, paging_of(call.query)), _shown))
+    return Answer(page_of(_webhooks(call).list(call.principal, paging_of(call.query, dated=True)), _shown))
 
 
 def create_webhook(call: Call) -> Answer:
@@ -61,7 +61,7 @@ def close_webhook(call: Call, webhook_id: str) -> Answer:
 def list_deliveries(call: Call, webhook_id: str) -> Answer:
     """List what was sent or is to be sent, newest first."""
     found = _webhooks(call).deliveries(
-        call.principal, webhook_id, paging_of(call.query), status=call.query.get("status")
+        call.principal, webhook_id, paging_of(call.query, dated=True), status=call.query.get("status")
     )
     return Answer(page_of(found))
 
@@ -91,7 +91,7 @@ def _endpoint(method: str, path: str, view: Any, status: int, schema: str | None
 
 
 ENDPOINTS = (
-    _endpoint("GET", "/webhooks", list_webhooks, 200, "WebhookList", query=list_query(dated=False)),
+    _endpoint("GET", "/webhooks", list_webhooks, 200, "WebhookList", query=list_query()),
     _endpoint(
         "POST",
         "/webhooks",
@@ -137,6 +137,6 @@ ENDPOINTS = (
         list_deliveries,
         200,
         "WebhookDeliveryList",
-        query=list_query("status", dated=False),
+        query=list_query("status"),
     ),
 )

@@ -27,6 +27,7 @@ class AccountView(msgspec.Struct, frozen=True):
     trading_state: str
     state_reason: str
     settings: dict[str, Any]
+    created_at: datetime
     closed_at: datetime | None
     broker_account_id: str | None
     connection_id: str | None
@@ -43,6 +44,7 @@ class BrokerAccountView(msgspec.Struct, frozen=True):
     account_type: str
     base_currency: str
     is_active: bool
+    created_at: datetime
     account_id: str | None
 
 

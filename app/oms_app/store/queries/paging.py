@@ -4,10 +4,11 @@ import base64
 import binascii
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import Column, Select, func, select
 
 from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
@@ -25,13 +26,16 @@ class InvalidCursor(ValueError):
 class Paging(msgspec.Struct, frozen=True):
     """Which part of a list. `cursor` is a page's `next_cursor` and excludes `offset`; limit 1 to 500.
 
-    with_total None: count in offset mode only.
+    with_total None: count in offset mode only. since, before: when the rows were made, for lists whose filter has no
+    times of its own; `before` is excluded.
     """
 
     limit: int = 100
     offset: int = 0
     cursor: str | None = None
     with_total: bool | None = None
+    since: datetime | None = None
+    before: datetime | None = None
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -59,12 +63,16 @@ def decode_cursor(cursor: str) -> str:
 def page(
     unit: RowsUnit,
     query: Select[Any],
-    key: ColumnElement[str],
+    key: Column[str],
     paging: Paging,
     view: Callable[[AnyRow], T],
 ) -> Page[T]:
     """The page of a query, newest first by `key` (a UUIDv7 that is unique in the list)."""
     limit = max(1, min(paging.limit, MOST))
+    if paging.since is not None:
+        query = query.where(key.table.c.created_at >= paging.since)
+    if paging.before is not None:
+        query = query.where(key.table.c.created_at < paging.before)
     ordered = query.order_by(key.desc()).limit(limit + 1)
     if paging.cursor is not None:
         ordered = ordered.where(key < decode_cursor(paging.cursor))
