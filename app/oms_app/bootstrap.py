@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +24,7 @@ from oms_app.flow.publishing import LogReader
 from oms_app.flow.routing import Directory
 from oms_app.flow.rulebook import make_rules
 from oms_app.flow.sealing import Sealer
-from oms_app.lifeline import Pulse
+from oms_app.lifeline import Pulse, holder_name
 from oms_app.store.config_rows import load_catalogue
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.contracts.broker import BrokerCapabilities
@@ -198,7 +197,7 @@ def serve_sessions(settings: Settings, pulse: Pulse) -> None:
     brokers = services.registries.brokers
     session_store = SqlSessionStore(
         services.store,
-        holder=_holder("session"),
+        holder=holder_name("session", os.getpid()),
         lease_s=settings.lease_s,
         unseal=partial(_opened, services.sealer, "broker_connections"),
     )
@@ -244,7 +243,7 @@ def serve_strategies(settings: Settings, pulse: Pulse) -> None:
             wiring=wiring,
             control=services.control,
             registries=services.registries,
-            holder=_holder("strategy"),
+            holder=holder_name("strategy", os.getpid()),
             lease_s=settings.lease_s,
             beat=pulse.beat,
         )
@@ -265,7 +264,7 @@ def serve_worker(settings: Settings, pulse: Pulse) -> None:
         services.plugins,
         services.registries,
         services.control,
-        holder=_holder("worker"),
+        holder=holder_name("worker", os.getpid()),
         allow_private=settings.allow_private_webhooks,
         open_credentials=partial(_opened, services.sealer, "webhooks"),
     )
@@ -281,11 +280,6 @@ def serve_worker(settings: Settings, pulse: Pulse) -> None:
         )
     finally:
         services.close()
-
-
-def _holder(process: str) -> str:
-    """Names this process in leases and claims."""
-    return f"{process}@{socket.gethostname()}:{os.getpid()}"
 
 
 def _instruments_by_symbol(services: Services) -> dict[str, Instrument]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oms_app import lifeline
 from oms_app.cli.demo import DemoFacts, read_demo_file
 
 READY_S = 90.0
@@ -42,3 +43,10 @@ def running_system(home: Path, *arguments: str) -> Iterator[DemoFacts]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def process_id(home: Path, name: str) -> int:
+    """The process id of one process of a running system, from its last heartbeat."""
+    slot = lifeline._SLOT
+    beats = (home / "heartbeats").read_bytes()
+    return int(slot.unpack_from(beats, lifeline.PROCESSES.index(name) * slot.size)[1])

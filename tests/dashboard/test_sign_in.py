@@ -1,12 +1,14 @@
 """Signing in, staying so, and signing out: only from our own pages, never from a script or another site."""
 
 import pytest
+from flask import Flask
 from werkzeug.test import TestResponse
 
 from oms_app.bootstrap import Services
+from oms_app.dashboard import create_dashboard
 from oms_app.flow.scopes import Scope
 from tests.api.desk import seed
-from tests.dashboard.person import Person, hidden_fields
+from tests.dashboard.person import PASSWORD, Person, hidden_fields
 
 
 def cookies_of(answer: TestResponse) -> dict[str, str]:
@@ -122,3 +124,24 @@ def test_every_route_names_who_may_call_it(person: Person) -> None:
     own = [name for name in views if name.startswith("dashboard.") and name != "dashboard.static"]
     assert len(own) == 12
     assert all(getattr(views[name], "oms_scope", None) in scopes for name in own)
+
+
+def test_too_many_tries_from_one_address_have_to_wait(person: Person) -> None:
+    app = Flask("limited", static_folder=None)
+    app.register_blueprint(create_dashboard(person.services, lambda address: address != "127.0.0.1"))
+    client = app.test_client()
+    form = hidden_fields(client.get("/login").text)
+    answer = client.post("/login", data={**form, "email": person.email, "password": PASSWORD})
+    assert answer.status_code == 429
+    assert "Too many tries" in answer.text
+    assert "oms_access" not in cookies_of(answer)
+
+
+def test_a_defect_is_logged_and_told_without_its_details(person: Person) -> None:
+    person.services.store.close()
+    person.app.config["PROPAGATE_EXCEPTIONS"] = False
+    (person.services.settings.home / "oms.db").unlink()
+    answer = person.get("/desk/orders")
+    assert answer.status_code >= 500
+    assert "Traceback" not in answer.text
+    assert "sqlite" not in answer.text.lower()

@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any
 
+import structlog
 from flask import Blueprint, Response, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
@@ -20,12 +21,16 @@ from oms_app.flow.scopes import Scope
 from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
 from oms_kernel.domain.errors import KernelError
 
+log = structlog.get_logger(__name__)
 PUBLIC = "public"
 View = Callable[..., ResponseReturnValue]
 
 
-def create_dashboard(services: DashboardServices) -> Blueprint:
-    """The pages `/` and `/login`, the fragments under `/desk` and the files under `/static`."""
+def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool] = lambda address: True) -> Blueprint:
+    """The pages `/` and `/login`, the fragments under `/desk` and the files under `/static`.
+
+    may_try: whether somebody at this address may try to sign in now.
+    """
     settings = services.settings
     sessions = Sessions(
         services.identity,
@@ -37,7 +42,7 @@ def create_dashboard(services: DashboardServices) -> Blueprint:
         "dashboard", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
     )
     desk = Desk(services, DeskRows(services.store), sessions, max_age=timedelta(seconds=settings.quote_max_age_s))
-    door = sign_in.Door(services.identity, sessions)
+    door = sign_in.Door(services.identity, sessions, may_try)
 
     def route(rule: str, view: View, scope: str, method: str = "GET") -> None:
         guarded = _public(view) if scope == PUBLIC else _guarded(view, scope, sessions)
@@ -116,8 +121,14 @@ def _answer_errors(blueprint: Blueprint) -> None:
     def http(error: HTTPException) -> ResponseReturnValue:
         return render_template("dashboard/problem.html", title=error.name, detail=error.description), error.code or 500
 
+    def unexpected(error: Exception) -> ResponseReturnValue:
+        log.error("unexpected error", exc_info=error)
+        detail = "The error was logged. Look at the orders before you try again."
+        return render_template("dashboard/problem.html", title="Something went wrong", detail=detail), 500
+
     blueprint.register_error_handler(FlowError, refused)
     blueprint.register_error_handler(KernelError, refused)
     blueprint.register_error_handler(StoreUnavailable, away)
     blueprint.register_error_handler(CommitUnknown, unsure)
     blueprint.register_error_handler(HTTPException, http)
+    blueprint.register_error_handler(Exception, unexpected)

@@ -1,5 +1,7 @@
 """E-mail and password in, a session out: the sign-in page, its silent renewal, and signing out."""
 
+from collections.abc import Callable
+
 from flask import make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
@@ -10,9 +12,10 @@ from oms_app.flow.identity import Identity, Overloaded, SignInFailed
 class Door:
     """The views that need no session."""
 
-    def __init__(self, identity: Identity, sessions: Sessions) -> None:
+    def __init__(self, identity: Identity, sessions: Sessions, may_try: Callable[[str], bool]) -> None:
         self._identity = identity
         self._sessions = sessions
+        self._may_try = may_try
 
     def show_login(self) -> ResponseReturnValue:
         """The sign-in form; a browser whose session only needs renewing goes straight to the desk."""
@@ -30,6 +33,8 @@ class Door:
             return self._form(email, "The page was out of date. Try again.", 403)
         if not email or not password:
             return self._form(email, "Enter e-mail and password.", 422)
+        if not self._may_try(request.remote_addr or ""):
+            return self._form(email, "Too many tries. Wait a minute, then try again.", 429)
         try:
             pair = self._identity.sign_in(email, password)
         except SignInFailed:

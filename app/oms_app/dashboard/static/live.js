@@ -39,16 +39,19 @@ function follow(live, ledger, lastId) {
   if (lastId) url.searchParams.set("last_event_id", lastId);
   const source = new EventSource(url, { withCredentials: true });
   const away = () => trouble(ledger, "Live updates are interrupted. Reconnecting…");
-  let warning = setTimeout(away, AWAY_MS);
+  let warning = null;
+  const warnLater = () => { warning ??= setTimeout(away, AWAY_MS); }; // once, however often it tries again
+  const calm = () => { clearTimeout(warning); warning = null; };
+  warnLater();
   const again = async () => {
     source.close();
-    clearTimeout(warning);
+    calm();
     away();
     await renew();
     setTimeout(() => follow(live, ledger, lastId), RETRY_MS);
   };
   source.onopen = () => {
-    clearTimeout(warning);
+    calm();
     trouble(ledger, null);
     document.body.dataset.streaming = "true";
     mark("orders", "positions", "status");
@@ -56,10 +59,7 @@ function follow(live, ledger, lastId) {
   source.onerror = () => {
     delete document.body.dataset.streaming;
     if (source.readyState === EventSource.CLOSED) again(); // refused: the session may have ended
-    else {
-      clearTimeout(warning);
-      warning = setTimeout(away, AWAY_MS);
-    }
+    else warnLater();
   };
   source.addEventListener("closed", again);
   for (const kind of live.kinds) {
