@@ -55,7 +55,7 @@ DEFECTS: dict[str, Callable[[Book], None]] = {
     "a position is off by the last digit": spoil(
         "positions", (ACCOUNT_ID, NET_BOOK, ACME.instrument_id), cost=Decimal("8030.000000000001")
     ),
-    "cash is off": lambda book: book._move_cash(ACCOUNT_ID, "USD", Decimal("0.01")),
+    "cash is off": lambda book: book.move_cash(ACCOUNT_ID, "USD", Decimal("0.01")),
     "the day's fees are off": spoil("days", (ACCOUNT_ID, "USD"), fees=Decimal(0)),
     "the filled quantity is off": spoil_order(1, filled_quantity=Decimal(31)),
     "an end has no evidence": spoil_order(2, evidence=None),

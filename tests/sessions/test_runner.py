@@ -267,3 +267,36 @@ def test_a_refused_cancel_returns_the_order_to_what_it_was() -> None:
         assert scene.trading.order(order.order_id).state is OrderState.WORKING
 
     story(tell)
+
+
+def test_a_doubtful_change_that_the_broker_shows_with_the_old_terms_twice_is_refused_and_not_sent_again() -> None:
+    async def tell(scene: Scene) -> None:
+        await scene.start()
+        scene.quote()
+        order = scene.trading.place(limit_price="90.00")
+        await scene.becomes(order, OrderState.WORKING)
+        scene.faults(Fault(at(FaultPoint.REPLACE), FaultKind.SILENCE))
+        terms = NewTerms(limit_price=Decimal("91.00"))
+        scene.trading.amendment.replace(scene.trading.principal, order.order_id, terms)
+        await scene.becomes(order, OrderState.IN_DOUBT)
+        settled = await scene.becomes(order, OrderState.WORKING)
+        assert settled.limit_price == Decimal("90.00")
+        assert scene.trading.kinds().count("doubt_queried") == 2
+        assert scene.trading.kinds().count("intent_recorded") == 2
+
+    story(tell)
+
+
+def test_a_change_whose_answer_was_lost_is_found_in_force() -> None:
+    async def tell(scene: Scene) -> None:
+        await scene.start()
+        scene.quote()
+        order = scene.trading.place(limit_price="90.00")
+        await scene.becomes(order, OrderState.WORKING)
+        scene.faults(Fault(at(FaultPoint.REPLACE), FaultKind.LOST_ACK))
+        terms = NewTerms(limit_price=Decimal("91.00"))
+        scene.trading.amendment.replace(scene.trading.principal, order.order_id, terms)
+        await scene.until(lambda: scene.trading.order(order.order_id).limit_price == Decimal("91.00"))
+        assert scene.trading.order(order.order_id).state is OrderState.WORKING
+
+    story(tell)

@@ -67,9 +67,8 @@ def settle_doubts(
             continue
         if order.queried_at is not None and order.queried_at >= orders.as_of:
             continue
-        if order.place is RequestStatus.IN_DOUBT and order.order_id in shown:
-            continue
-        turn.batch.record(*not_at_broker(order, orders.as_of))
+        if _is_disproved(order, shown.get(order.order_id)):
+            turn.batch.record(*not_at_broker(order, orders.as_of))
 
 
 def doubtful(turn: Turn, connection_id: ConnectionId) -> list[Order]:
@@ -159,6 +158,20 @@ def _shows_new_terms(order: Order, item: br.OrderSnapshot) -> bool:
     new = (replace.quantity, replace.limit_price, replace.stop_price)
     old = (order.quantity, order.limit_price, order.stop_price)
     return (item.quantity, item.limit_price, item.stop_price) == new and new != old
+
+
+def _is_disproved(order: Order, item: br.OrderSnapshot | None) -> bool:
+    """Whether this answer speaks against the doubtful request: a place not shown, a replace shown with the old terms.
+
+    A change that the answer cannot show (a trail) is neither proved nor disproved by it.
+    """
+    if order.place is RequestStatus.IN_DOUBT:
+        return item is None
+    if item is None or order.replace is None:
+        return False
+    old = (order.quantity, order.limit_price, order.stop_price)
+    new = (order.replace.quantity, order.replace.limit_price, order.replace.stop_price)
+    return (item.quantity, item.limit_price, item.stop_price) == old != new
 
 
 def _beyond_horizon(sent_at: datetime, orders: br.PartResult, capabilities: br.BrokerCapabilities) -> bool:
