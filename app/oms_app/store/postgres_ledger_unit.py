@@ -157,10 +157,10 @@ def _statement(projections: tuple[Projection, ...], moves_head: bool) -> str:
     if moves_head:
         first = len(projections) + 3
         last = (
-            "UPDATE ledgers t SET seq = h.seq, head_recorded_at = h.at, updated_at = h.at,"
+            "UPDATE ledgers t SET seq = h.seq, head_recorded_at = h.at, updated_at = h.at,"  # noqa: S608
             " config_version = config_version + h.changed FROM scope s,"
             f" (SELECT ${first}::bigint AS seq, ${first + 1}::timestamptz AS at, ${first + 2}::int AS changed) h"
-            " WHERE t.tenant_id = s.tenant_id AND t.ledger_id = s.ledger_id"  # noqa: S608
+            " WHERE t.tenant_id = s.tenant_id AND t.ledger_id = s.ledger_id"
         )
     return f"WITH {', '.join(parts)} {last}"
 

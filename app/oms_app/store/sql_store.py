@@ -33,7 +33,7 @@ from oms_kernel.domain.market import Quote
 
 
 class SqlStore:
-    """A Store on PostgreSQL or SQLite.
+    """A Store on PostgreSQL or SQLite. Never open a second writing unit inside one: on SQLite it waits for the first.
 
     role: what PostgreSQL connections act as; None: as the URL's own user. pool_size: connections for units (on
     SQLite: for readers; there is always one writer). pool_timeout_s, busy_timeout_s: how long to wait for a connection
@@ -121,9 +121,11 @@ class SqlStore:
             return found
 
     def heads(self, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
-        """The last seq of each ledger."""
-        with self.read_unit(None) as unit:
-            return log_rows.heads(unit.connection, ledger_ids)
+        """The last seq of each ledger: one statement, for everybody polls it."""
+        with self._connected(self.readers) as connection:
+            if self.dialect == "postgresql":
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            return log_rows.heads(connection, ledger_ids)
 
     def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
         """All ledgers of the platform."""
