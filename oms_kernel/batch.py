@@ -12,7 +12,7 @@ from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import Event, Recorded
 from oms_kernel.domain.ids import EventId
 from oms_kernel.domain.layered import Layered
-from oms_kernel.engine import JudgedRule
+from oms_kernel.judging import JudgedRule
 
 
 class RememberingRule(JudgedRule, Protocol):

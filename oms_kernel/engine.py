@@ -6,7 +6,7 @@ The fifth decision, what a broker's report means, is in `oms_kernel.settlement`.
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -14,27 +14,25 @@ from oms_kernel.contracts.broker import BrokerCapabilities, ReplaceMode
 from oms_kernel.contracts.rules import OrderIntent
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
-from oms_kernel.domain.decision import Decision, Gate, Outcome, Verdict, passed
+from oms_kernel.domain.decision import Decision, Outcome
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
-from oms_kernel.domain.ids import AccountId, BrokerAccountId, ConnectionId, OrderId, WireId
+from oms_kernel.domain.ids import BrokerAccountId, ConnectionId, OrderId, WireId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus, RequestKind, RequestStatus, is_open_request
-from oms_kernel.domain.market import MarketView
-from oms_kernel.domain.money import ONE, ZERO, add, is_multiple, notional, subtract
-from oms_kernel.domain.order import Order, OrderRequest, Reservation, Side
+from oms_kernel.domain.money import ONE, ZERO, is_multiple, notional, subtract
+from oms_kernel.domain.order import Order, OrderRequest, Reservation
 from oms_kernel.domain.validation import check_request, check_terms
+from oms_kernel.judging import (
+    JudgedRule,
+    States,
+    accepts,
+    denials_first,
+    judge,
+    no_hold,
+    reduces,
+    reserve,
+)
 from oms_kernel.view import LedgerView
-
-
-class JudgedRule(Protocol):
-    """A rule behind its guard: it always answers with a verdict."""
-
-    key: str
-    account_id: AccountId | None
-    """The account it is for; None: every account of the ledger."""
-
-    def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
-        """The rule's verdict, or the guard's denial in its place."""
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -59,13 +57,6 @@ class Unsupported(InvalidRequest):
     """The broker cannot do this; choose another order type, time in force or account."""
 
     code = "unsupported"
-
-
-class States(Protocol):
-    """The memories of the rules by key."""
-
-    def get(self, key: str, /) -> Any:
-        """What the rule remembers, or None."""
 
 
 def place(
@@ -99,7 +90,7 @@ def place(
         price_source=reservation.source,
     )
     verdicts = judge(intent, view, rules, states)
-    decision = Decision(order_id=order_id, accepted=_accepts(verdicts), verdicts=verdicts)
+    decision = Decision(order_id=order_id, accepted=accepts(verdicts), verdicts=verdicts)
     told: dict[str, Any] = {
         "account_id": request.account_id,
         "order_id": order_id,
@@ -115,7 +106,7 @@ def place(
         "principal": principal,
     }
     if not decision.accepted:
-        return decision, ev.OrderDenied(verdicts=_denials_first(verdicts), **told)
+        return decision, ev.OrderDenied(verdicts=denials_first(verdicts), **told)
     held = any(verdict.outcome is Outcome.HOLD for verdict in verdicts)
     return decision, ev.OrderAccepted(
         reservation=reservation, send_before=send_before, held=held, verdicts=verdicts, **told
@@ -170,8 +161,8 @@ def replace(
         price_source=reservation.source,
         replaces=order,
     )
-    verdicts = _no_hold(judge(intent, hidden, rules, states), order)
-    decision = Decision(order_id=order.order_id, accepted=_accepts(verdicts), verdicts=verdicts)
+    verdicts = no_hold(judge(intent, hidden, rules, states), order)
+    decision = Decision(order_id=order.order_id, accepted=accepts(verdicts), verdicts=verdicts)
     told: dict[str, Any] = {
         "account_id": order.request.account_id,
         "order_id": order.order_id,
@@ -180,7 +171,7 @@ def replace(
     }
     if not decision.accepted:
         prices = {name: merged[name] for name in ("quantity", "limit_price", "stop_price")}
-        return decision, (ev.ReplaceDenied(verdicts=_denials_first(verdicts), **prices, **told),)
+        return decision, (ev.ReplaceDenied(verdicts=denials_first(verdicts), **prices, **told),)
     requested = ev.ReplaceRequested(
         reservation=reservation, send_before=send_before, verdicts=verdicts, **merged, **told
     )
@@ -296,105 +287,7 @@ def _require_countable(request: OrderRequest, instrument: Instrument, reservatio
         notional(request.quantity, reservation.price, instrument.multiplier)
 
 
-def reserve(request: OrderRequest, market: MarketView) -> Reservation:
-    """The price at which the order counts as exposure: limit, else stop, else the opposite quote, else none."""
-    if request.limit_price is not None:
-        return Reservation(price=request.limit_price, source="limit_price")
-    if request.stop_price is not None:
-        return Reservation(price=request.stop_price, source="stop_price")
-    quote = market.fresh(request.instrument_id)
-    price = quote.opposite(request.side) if quote is not None else None
-    if quote is None or price is None:
-        return Reservation(price=None, source="none")
-    return Reservation(price=price, source="quote", quote_at=quote.data_at)
-
-
-def judge(intent: OrderIntent, view: LedgerView, rules: Sequence[JudgedRule], states: States) -> tuple[Verdict, ...]:
-    """Every verdict: trading state and doubt first, then each rule of the account in its order; all are asked."""
-    own = (_trading_state_verdict(intent, view), _doubt_verdict(intent, view))
-    account_id = intent.request.account_id
-    judged = [
-        rule.assess(intent, view, states.get(rule.key))
-        for rule in rules
-        if rule.account_id is None or rule.account_id == account_id
-    ]
-    return (*(verdict for verdict in own if verdict.outcome is not Outcome.PASS), *judged)
-
-
-def reduces(view: LedgerView, request: OrderRequest, quantity: Decimal) -> bool:
-    """Whether the order can only bring the position nearer to zero, with all open orders of its side counted."""
-    held = view.held(request.account_id, request.instrument_id)
-    exposure = view.exposure(request.account_id, request.instrument_id)
-    if request.side is Side.SELL:
-        return held > 0 and add(exposure.sell_quantity, quantity) <= held
-    return held < 0 and add(exposure.buy_quantity, quantity) <= held.copy_abs()
-
-
 _TERMS = ("quantity", "limit_price", "stop_price", "trail_amount", "trail_percent")
-
-
-def _open_after(intent: OrderIntent) -> Decimal:
-    filled = intent.replaces.filled_quantity if intent.replaces else ZERO
-    return max(ZERO, subtract(intent.request.quantity, filled))
-
-
-def _lets_in(state: TradingState, intent: OrderIntent, view: LedgerView) -> bool:
-    if state is TradingState.ACTIVE:
-        return True
-    return state is TradingState.REDUCE_ONLY and reduces(view, intent.request, _open_after(intent))
-
-
-def _trading_state_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
-    state = view.account(intent.request.account_id).trading_state
-    if _lets_in(state, intent, view):
-        if intent.request.reduce_only and not reduces(view, intent.request, _open_after(intent)):
-            return _own_denial(
-                "reduce_only", "would_increase", "the order is reduce-only and would not reduce", intent, view
-            )
-        return passed("trading_state")
-    taken = "orders that reduce, and cancels" if state is TradingState.REDUCE_ONLY else "cancels only"
-    text = f"the account is {state}: it takes {taken}"
-    return _own_denial("trading_state", state.lower(), text, intent, view)
-
-
-def _doubt_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
-    request = intent.request
-    if not view.in_doubt(request.account_id, request.instrument_id) or reduces(view, request, _open_after(intent)):
-        return passed("in_doubt")
-    text = f"an order of {intent.instrument.symbol} is in doubt: until it is settled only what reduces is taken"
-    return _own_denial("in_doubt", "instrument_in_doubt", text, intent, view)
-
-
-def _own_denial(rule: str, code: str, message: str, intent: OrderIntent, view: LedgerView) -> Verdict:
-    held = view.held(intent.request.account_id, intent.request.instrument_id)
-    return Verdict(
-        rule=rule,
-        outcome=Outcome.DENY,
-        gate=Gate.ACCOUNT,
-        plugin="oms",
-        code=code,
-        message=message,
-        observed=intent.request.quantity,
-        limit=held.copy_abs(),
-        unit="quantity",
-    )
-
-
-def _no_hold(verdicts: tuple[Verdict, ...], order: Order) -> tuple[Verdict, ...]:
-    """The verdicts over new terms: what would be held is denied, unless the order itself is held until its release."""
-    holds = [verdict for verdict in verdicts if verdict.outcome is Outcome.HOLD]
-    if not holds or order.status is OrderStatus.HELD:
-        return verdicts
-    denials = {id(verdict): msgspec.structs.replace(verdict, outcome=Outcome.DENY) for verdict in holds}
-    return tuple(denials.get(id(verdict), verdict) for verdict in verdicts)
-
-
-def _accepts(verdicts: Sequence[Verdict]) -> bool:
-    return all(verdict.outcome is not Outcome.DENY for verdict in verdicts)
-
-
-def _denials_first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
-    return tuple(sorted(verdicts, key=lambda verdict: verdict.outcome is not Outcome.DENY))
 
 
 def _require_replaceable(order: Order) -> None:

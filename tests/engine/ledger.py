@@ -9,6 +9,7 @@ from typing import Any
 from oms_kernel import engine, settlement
 from oms_kernel.batch import Batch, LedgerState
 from oms_kernel.contracts import broker as br
+from oms_kernel.contracts.rules import OrderIntent
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.book import Book
@@ -55,9 +56,9 @@ class Ruling:
     verdict: Verdict = field(default_factory=lambda: passed("ruling"))
     account_id: Any = None
     key: str = "ruling"
-    asked: list[tuple[engine.OrderIntent, Any]] = field(default_factory=list)
+    asked: list[tuple[OrderIntent, Any]] = field(default_factory=list)
 
-    def assess(self, intent: engine.OrderIntent, view: Any, state: Any) -> Verdict:
+    def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
         self.asked.append((intent, view.exposure(intent.request.account_id, intent.request.instrument_id)))
         return self.verdict
 

@@ -1,0 +1,133 @@
+"""What speaks for or against an order: the account's state, doubts and every rule, each a verdict with its figures."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+from oms_kernel.contracts.rules import OrderIntent
+from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
+from oms_kernel.domain.ids import AccountId
+from oms_kernel.domain.lifecycle import OrderStatus
+from oms_kernel.domain.market import MarketView
+from oms_kernel.domain.money import ZERO, add, subtract
+from oms_kernel.domain.order import Order, OrderRequest, Reservation, Side
+from oms_kernel.view import LedgerView
+
+
+class JudgedRule(Protocol):
+    """A rule behind its guard: it always answers with a verdict."""
+
+    key: str
+    account_id: AccountId | None
+    """The account it is for; None: every account of the ledger."""
+
+    def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
+        """The rule's verdict, or the guard's denial in its place."""
+
+
+class States(Protocol):
+    """The memories of the rules by key."""
+
+    def get(self, key: str, /) -> Any:
+        """What the rule remembers, or None."""
+
+
+def reserve(request: OrderRequest, market: MarketView) -> Reservation:
+    """The price at which the order counts as exposure: limit, else stop, else the opposite quote, else none."""
+    if request.limit_price is not None:
+        return Reservation(price=request.limit_price, source="limit_price")
+    if request.stop_price is not None:
+        return Reservation(price=request.stop_price, source="stop_price")
+    quote = market.fresh(request.instrument_id)
+    price = quote.opposite(request.side) if quote is not None else None
+    if quote is None or price is None:
+        return Reservation(price=None, source="none")
+    return Reservation(price=price, source="quote", quote_at=quote.data_at)
+
+
+def judge(intent: OrderIntent, view: LedgerView, rules: Sequence[JudgedRule], states: States) -> tuple[Verdict, ...]:
+    """Every verdict: trading state and doubt first, then each rule of the account in its order; all are asked."""
+    own = (_trading_state_verdict(intent, view), _doubt_verdict(intent, view))
+    account_id = intent.request.account_id
+    judged = [
+        rule.assess(intent, view, states.get(rule.key))
+        for rule in rules
+        if rule.account_id is None or rule.account_id == account_id
+    ]
+    return (*(verdict for verdict in own if verdict.outcome is not Outcome.PASS), *judged)
+
+
+def reduces(view: LedgerView, request: OrderRequest, quantity: Decimal) -> bool:
+    """Whether the order can only bring the position nearer to zero, with all open orders of its side counted."""
+    held = view.held(request.account_id, request.instrument_id)
+    exposure = view.exposure(request.account_id, request.instrument_id)
+    if request.side is Side.SELL:
+        return held > 0 and add(exposure.sell_quantity, quantity) <= held
+    return held < 0 and add(exposure.buy_quantity, quantity) <= held.copy_abs()
+
+
+def open_after(intent: OrderIntent) -> Decimal:
+    filled = intent.replaces.filled_quantity if intent.replaces else ZERO
+    return max(ZERO, subtract(intent.request.quantity, filled))
+
+
+def _lets_in(state: TradingState, intent: OrderIntent, view: LedgerView) -> bool:
+    if state is TradingState.ACTIVE:
+        return True
+    return state is TradingState.REDUCE_ONLY and reduces(view, intent.request, open_after(intent))
+
+
+def _trading_state_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
+    state = view.account(intent.request.account_id).trading_state
+    if _lets_in(state, intent, view):
+        if intent.request.reduce_only and not reduces(view, intent.request, open_after(intent)):
+            return _own_denial(
+                "reduce_only", "would_increase", "the order is reduce-only and would not reduce", intent, view
+            )
+        return passed("trading_state")
+    taken = "orders that reduce, and cancels" if state is TradingState.REDUCE_ONLY else "cancels only"
+    text = f"the account is {state}: it takes {taken}"
+    return _own_denial("trading_state", state.lower(), text, intent, view)
+
+
+def _doubt_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
+    request = intent.request
+    if not view.in_doubt(request.account_id, request.instrument_id) or reduces(view, request, open_after(intent)):
+        return passed("in_doubt")
+    text = f"an order of {intent.instrument.symbol} is in doubt: until it is settled only what reduces is taken"
+    return _own_denial("in_doubt", "instrument_in_doubt", text, intent, view)
+
+
+def _own_denial(rule: str, code: str, message: str, intent: OrderIntent, view: LedgerView) -> Verdict:
+    held = view.held(intent.request.account_id, intent.request.instrument_id)
+    return Verdict(
+        rule=rule,
+        outcome=Outcome.DENY,
+        gate=Gate.ACCOUNT,
+        plugin="oms",
+        code=code,
+        message=message,
+        observed=intent.request.quantity,
+        limit=held.copy_abs(),
+        unit="quantity",
+    )
+
+
+def no_hold(verdicts: tuple[Verdict, ...], order: Order) -> tuple[Verdict, ...]:
+    """The verdicts over new terms: what would be held is denied, unless the order itself is held until its release."""
+    holds = [verdict for verdict in verdicts if verdict.outcome is Outcome.HOLD]
+    if not holds or order.status is OrderStatus.HELD:
+        return verdicts
+    denials = {id(verdict): msgspec.structs.replace(verdict, outcome=Outcome.DENY) for verdict in holds}
+    return tuple(denials.get(id(verdict), verdict) for verdict in verdicts)
+
+
+def accepts(verdicts: Sequence[Verdict]) -> bool:
+    return all(verdict.outcome is not Outcome.DENY for verdict in verdicts)
+
+
+def denials_first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    return tuple(sorted(verdicts, key=lambda verdict: verdict.outcome is not Outcome.DENY))
