@@ -9,6 +9,7 @@ import fcntl
 import mmap
 import os
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -46,6 +47,11 @@ def die_with_parent(parent_pid: int | None = None) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if parent_pid is not None and os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def holder_name(process: str, pid: int) -> str:
+    """How a process is named in leases and claims."""
+    return f"{process}@{socket.gethostname()}:{pid}"
 
 
 class Heartbeats:

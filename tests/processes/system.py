@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,28 +41,31 @@ class System:
         self.home = home
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OMS_")}
         self.env = {**inherited, **CHEAP, "OMS_HOME": str(home), **variables}
-        self.output = ""
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+
+    @property
+    def _printed(self) -> Path:
+        return self.home.with_name(f"{self.home.name}.{self._starts}.out")
+
+    @property
+    def output(self) -> str:
+        """What this start of `oms run` printed so far."""
+        return self._printed.read_text() if self._printed.exists() else ""
 
     def start(self, *arguments: str) -> None:
         """Start it and wait until it has printed how to use it."""
-        self.output = ""
-        self.process = subprocess.Popen(
-            [OMS, "run", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=self.env,
-            start_new_session=True,
-        )
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
-        until(lambda: "Ctrl-C stops" in self.output or self.ended, f"it is ready: {self.output}", READY_S)
+        self._starts += 1
+        with self._printed.open("wb") as output:
+            self.process = subprocess.Popen(
+                [OMS, "run", "--port", "0", *arguments],
+                stdout=output,
+                stderr=output,
+                env=self.env,
+                start_new_session=True,
+            )
+        until(lambda: "Ctrl-C stops" in self.output or self.ended, "it is ready", READY_S)
         assert not self.ended, f"it ended: {self.output}\n{self.logs()}"
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.output += line
 
     @property
     def ended(self) -> bool:

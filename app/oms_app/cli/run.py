@@ -12,6 +12,7 @@ from typing import Any
 import click
 import httpx2
 import msgspec
+from sqlalchemy import ColumnElement, update
 
 from oms_app.cli.demo import DemoFacts, read_demo_file, seed, sim_broker_config, starting_prices, write_demo_file
 from oms_app.cli.errors import CommandFailed, WrongSettings
@@ -19,7 +20,9 @@ from oms_app.cli.output import err, out
 from oms_app.cli.ports import PortReservation
 from oms_app.cli.supervisor import ChildSpec, Supervisor, child_environment
 from oms_app.config import Settings, load_settings, mask_url
-from oms_app.lifeline import PROCESSES, AlreadyRunning, Heartbeats, HomeLock
+from oms_app.lifeline import PROCESSES, AlreadyRunning, Heartbeats, HomeLock, holder_name
+from oms_app.store.tables import LEASES
+from oms_app.store.unit_of_work import StoreUnavailable
 
 STOP_ORDER = ("api", "strategy", "session", "worker", "stream", "sim_broker")
 READY_LIMIT_S = 60.0
@@ -76,11 +79,14 @@ def _run(settings: Settings, feed: dict[str, Any]) -> None:
     facts = _prepare(settings)
     _write_private(settings.home / "sim_broker.json", sim_broker_config(feed))
     hearts = Heartbeats(settings.home / "heartbeats")
+    end_leases = LeaseEnder(settings)
+    end_leases.of_everybody()
     supervisor = Supervisor(
         _children(settings),
         hearts=hearts,
         heartbeat_timeout_s=settings.heartbeat_timeout_s,
         say=lambda text: err().print(f"[yellow]{text}[/yellow]"),
+        buried=end_leases.of,
     )
     supervisor.listen()
     try:
@@ -94,9 +100,44 @@ def _run(settings: Settings, feed: dict[str, Any]) -> None:
     finally:
         supervisor.stop(STOP_ORDER)
         hearts.close()
+        end_leases.close()
         for reservation in ports:
             reservation.close()
     err().print("stopped; nothing is lost, `oms run` continues")
+
+
+class LeaseEnder:
+    """Ends the leases of processes that are certainly dead, so that their successors need not wait for them to expire.
+
+    Only in the embedded home: there nobody but this supervisor's children, all dead by now, can hold one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        from oms_app.bootstrap import build_store
+
+        self._store = build_store(settings) if settings.is_embedded else None
+
+    def of_everybody(self) -> None:
+        """End what an earlier life of this home left, however it ended."""
+        self._end(LEASES.c.expires_at.is_not(None))
+
+    def of(self, name: str, pid: int) -> None:
+        """End what the child held."""
+        self._end(LEASES.c.holder == holder_name(name, pid))
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._store is not None:
+            self._store.close()
+
+    def _end(self, which: ColumnElement[bool]) -> None:
+        if self._store is None:
+            return
+        try:
+            with self._store.platform_unit() as unit:
+                unit.connection.execute(update(LEASES).where(which).values(expires_at=None, holder=""))
+        except StoreUnavailable as error:
+            err().print(f"[yellow]leases were not ended, they expire by themselves: {error}[/yellow]")
 
 
 def _settings(host: str | None, port: int | None, stream_port: int | None) -> Settings:

@@ -78,6 +78,7 @@ class Supervisor:
     """The children of one home, in the order in which they are started.
 
     say: tells people what happens. hearts: where the children beat. heartbeat_timeout_s: silence that counts as hung.
+    buried: called with the name and process id of a child that has ended, before it is started again.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class Supervisor:
         hearts: Heartbeats,
         heartbeat_timeout_s: float,
         say: Callable[[str], None],
+        buried: Callable[[str, int], None] = lambda name, pid: None,
     ) -> None:
         self.children = {spec.name: Child(spec) for spec in specs}
         self._hearts = hearts
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._say = say
+        self._buried = buried
         self._signals = 0
 
     @property
@@ -117,7 +120,7 @@ class Supervisor:
                 if now >= child.start_at:
                     self._start(child)
             elif (code := child.process.poll()) is not None:
-                self._ended(child, code, now)
+                self._ended(child, child.process.pid, code, now)
             elif self._is_hung(child, now):
                 self._say(f"{child.spec.name} hangs: killed, it starts again; see {child.spec.log}")
                 child.signal(signal.SIGKILL)
@@ -140,13 +143,14 @@ class Supervisor:
             self._hearts.clear(child.spec.name)
         child.start()
 
-    def _ended(self, child: Child, code: int, now: float) -> None:
+    def _ended(self, child: Child, pid: int, code: int, now: float) -> None:
         if now - child.started_at > STEADY_AFTER_S:
             child.backoff_s = FIRST_BACKOFF_S
         child.process = None
         child.start_at = now + child.backoff_s
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         self._say(f"{child.spec.name} ended ({how}); it starts again in {child.backoff_s:.1f} s; see {child.spec.log}")
+        self._buried(child.spec.name, pid)
         child.backoff_s = min(child.backoff_s * 2, LONGEST_BACKOFF_S)
         child.restarts += 1
 
