@@ -190,8 +190,8 @@ def serve_stream(settings: Settings, pulse: Pulse) -> None:
 def serve_sessions(settings: Settings, pulse: Pulse) -> None:
     """Run the broker sessions until SIGTERM."""
     from oms_app.sessions.process import Sessions
-    from oms_app.sessions.runner import Timing
     from oms_app.sessions.sql_rows import SqlSessionStore
+    from oms_app.sessions.timing import Timing
 
     services = build_services(settings, process="session")
     brokers = services.registries.brokers

@@ -10,7 +10,8 @@ import msgspec
 
 from oms_app.sessions.lease import HeldLease, awake_and_asleep
 from oms_app.sessions.ports import Connection
-from oms_app.sessions.runner import ConnectionRunner, Timing
+from oms_app.sessions.runner import ConnectionRunner
+from oms_app.sessions.timing import Timing
 from oms_app.store.memory import MemoryStore, ready_connection
 from oms_kernel.contracts.broker import BrokerAccount
 from oms_kernel.domain.instrument import Instrument

@@ -12,6 +12,10 @@ from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
 
 
+class ConnectionLost(Exception):
+    """The connection must be closed and opened anew."""
+
+
 class Storage:
     """The connector's durable store; inside an intent's transaction its writes are part of that transaction."""
 

@@ -15,7 +15,8 @@ from oms_app.flow.desk import Desk
 from oms_app.flow.submission import LeaseLost
 from oms_app.sessions.lease import HeldLease, awake_and_asleep
 from oms_app.sessions.ports import Connection, SessionStore
-from oms_app.sessions.runner import ConnectionRunner, Timing
+from oms_app.sessions.runner import ConnectionRunner
+from oms_app.sessions.timing import Timing
 from oms_app.store.unit_of_work import StoreUnavailable
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,96 @@
+"""The broker's state asked for and booked: before the session is ready, and again while an order is in doubt.
+
+Guarantee: nothing here closes an order without the broker's word or two complete queries that do not show it, asked
+after what carried it was closed and the maximum pause was over.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from oms_app.flow import reconciliation, submission
+from oms_app.flow.desk import Turn
+from oms_app.sessions.host import ConnectionLost
+from oms_app.sessions.ledgers import SessionLedgers
+from oms_app.sessions.timing import Timing
+from oms_kernel.contracts.broker import BrokerConnector, SnapshotPart
+from oms_kernel.domain.ids import ConnectionId
+from oms_kernel.domain.lifecycle import RequestStatus
+from oms_kernel.domain.order import Order
+
+
+class Settling:
+    """Reconciliation of one connection under one lease."""
+
+    def __init__(
+        self, connection_id: ConnectionId, capabilities: Any, ledgers: SessionLedgers, lease_token: int, timing: Timing
+    ) -> None:
+        self._connection_id = connection_id
+        self._capabilities = capabilities
+        self._ledgers = ledgers
+        self._lease_token = lease_token
+        self._timing = timing
+        self._asked_at = float("-inf")
+        self._alerted_breaks: set[str] = set()
+
+    async def reconcile(self, connector: BrokerConnector) -> None:
+        """Book the broker's state. Raises ConnectionLost when a required part is not complete."""
+        parts = await asyncio.wait_for(connector.snapshot(None), self._timing.snapshot_s)
+        if not reconciliation.is_complete(parts, self._capabilities.required_parts):
+            failed = [f"{part} ({result.error})" for part, result in parts.items() if not result.complete]
+            missing = [part for part in self._capabilities.required_parts if part not in parts]
+            raise ConnectionLost(f"the broker's state is incomplete: {', '.join([*failed, *missing])}")
+
+        def work(turn: Turn) -> list[str]:
+            reconciliation.book_snapshot(turn, self._connection_id, parts)
+            texts = [text for text in reconciliation.breaks(turn, parts) if text not in self._alerted_breaks]
+            reconciliation.alert_breaks(turn, texts)
+            return texts
+
+        for texts in await self._each(work):
+            self._alerted_breaks.update(texts)
+
+    async def settle(self, connector: BrokerConnector, connected_at: datetime, now: Callable[[], datetime]) -> None:
+        """Ask about doubtful orders, once their time has come.
+
+        Raises ConnectionLost when the present connection carried one: it has to be closed before an answer counts.
+        """
+        if time.monotonic() - self._asked_at < self._timing.settle_every_s:
+            return
+        self._asked_at = time.monotonic()
+        found = await self._ledgers.each(lambda turn: reconciliation.doubtful(turn, self._connection_id))
+        sent = [sent_at for orders in found for order in orders if (sent_at := _sent_at(order)) is not None]
+        if not sent:
+            return
+        if any(sent_at >= connected_at for sent_at in sent):
+            raise ConnectionLost("reopening the connection to settle an order in doubt")
+        if now() - connected_at < timedelta(seconds=self._timing.maximum_pause_s):
+            return
+        parts = await asyncio.wait_for(connector.snapshot(None), self._timing.snapshot_s)
+        orders = parts.get(SnapshotPart.ORDERS)
+        if orders is None or not orders.complete:
+            return
+
+        def work(turn: Turn) -> None:
+            reconciliation.book_snapshot(turn, self._connection_id, parts)
+            reconciliation.settle_doubts(
+                turn, self._connection_id, orders, self._capabilities, carried_before=connected_at
+            )
+
+        await self._each(work)
+
+    async def _each(self, work: Callable[[Turn], Any]) -> list[Any]:
+        def owned(turn: Turn) -> Any:
+            submission.require_lease(turn, self._connection_id, self._lease_token)
+            return work(turn)
+
+        return await self._ledgers.each(owned)
+
+
+def _sent_at(order: Order) -> datetime | None:
+    """When the doubtful request was sent."""
+    if order.place is RequestStatus.IN_DOUBT:
+        return order.sent_at
+    return order.replace.sent_at if order.replace is not None else None

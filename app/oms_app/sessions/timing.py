@@ -1,0 +1,20 @@
+"""How long a session waits for what."""
+
+import msgspec
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How long a session waits for what, in seconds; tests scale them together."""
+
+    connect_s: float = 15
+    snapshot_s: float = 30
+    idle_poll_s: float = 0.1
+    busy_poll_s: float = 0.01
+    busy_for_s: float = 1.0
+    housekeeping_s: float = 0.5
+    quotes_s: float = 0.25
+    maximum_pause_s: float = 10
+    settle_every_s: float = 1.0
+    first_backoff_s: float = 0.25
+    longest_backoff_s: float = 15
+    ack_timeout_factor: float = 1.0
