@@ -153,7 +153,7 @@ def test_bad_input_is_told_at_its_field_and_can_be_put_right(page: Page) -> None
     quantity = page.locator("#ticket-quantity")
     expect(quantity).to_have_attribute("aria-invalid", "true")
     expect(quantity).to_be_focused()
-    expect(page.locator("#fault-quantity")).to_contain_text("use digits with a point")
+    expect(page.locator("#fault-quantity")).to_contain_text("plain decimal number")
     fill_ticket(page, quantity="10")
     send(page)
     expect(page.locator("#fault-limit_price")).to_contain_text("tick size 0.01")

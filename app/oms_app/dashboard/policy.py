@@ -1,10 +1,13 @@
 """Settings and a request in, out: where the page may listen, and the policy that lets it load and do nothing else."""
 
+import re
 from urllib.parse import urlsplit
 
 from flask import request
 
 from oms_app.config import Settings
+
+_HOST = re.compile(r"[A-Za-z0-9.:-]+\Z", re.ASCII)
 
 
 def stream_origin(settings: Settings) -> str:
@@ -15,7 +18,9 @@ def stream_origin(settings: Settings) -> str:
     if settings.public_stream_url:
         parts = urlsplit(settings.public_stream_url)
         return f"{parts.scheme}://{parts.netloc}"
-    host = urlsplit(request.host_url).hostname or settings.host
+    host = urlsplit(request.host_url).hostname or ""
+    if not _HOST.match(host):
+        host = settings.host
     shown = f"[{host}]" if ":" in host else host
     return f"{request.scheme}://{shown}:{settings.stream_port}"
 

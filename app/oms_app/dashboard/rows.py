@@ -42,11 +42,11 @@ class AccountRow(msgspec.Struct, frozen=True):
 
 
 class Blotter(msgspec.Struct, frozen=True):
-    """The newest orders first, how many are active, and how many there are."""
+    """The newest orders first, whether there are older ones, and how many are active."""
 
     orders: tuple[Order, ...]
+    has_more: bool
     active_count: int
-    total_count: int
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -115,14 +115,15 @@ class DeskRows:
         every = queries.OrderFilter(allowed_accounts=principal.account_ids)
         active = msgspec.structs.replace(every, states=ACTIVE)
         with self._store.read_unit(principal.tenant_id) as unit:
-            shown, other = (active, every) if active_only else (every, active)
-            page = queries.list_orders(unit, shown, queries.Paging(limit=MOST_ORDERS, with_total=True))
-            rest = queries.list_orders(unit, other, queries.Paging(limit=1, with_total=True))
-        counts = (page.total_count or 0, rest.total_count or 0)
+            page = queries.list_orders(
+                unit, active if active_only else every, queries.Paging(limit=MOST_ORDERS, with_total=False)
+            )
+            # Only what is active is counted: the number of all orders grows without bound.
+            counted = queries.list_orders(unit, active, queries.Paging(limit=1, with_total=True))
         return Blotter(
             orders=tuple(view.order for view in page.items),
-            active_count=counts[0] if active_only else counts[1],
-            total_count=counts[1] if active_only else counts[0],
+            has_more=page.has_next,
+            active_count=counted.total_count or 0,
         )
 
     def holdings(self, principal: Principal) -> Holdings:

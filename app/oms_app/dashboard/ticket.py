@@ -46,7 +46,7 @@ LABELS = {
     "time_in_force": "Time in force",
     EXPIRE_AT: "Expires at",
 }
-NUMBER_FIX = "use digits with a point, such as 12.50"
+EXAMPLES = {"quantity": "such as 100"}
 UNSURE = (Unavailable, OutcomeUnknown)
 """After these the same key must be tried again: only it is sure to make one order."""
 
@@ -151,12 +151,12 @@ def _word(words: type[Word], text: str, field: str, faults: dict[str, Fault]) ->
 def _number(values: Mapping[str, str], field: str, faults: dict[str, Fault]) -> Decimal | None:
     text = values[field]
     if not text:
-        faults[field] = Fault(f"{LABELS[field]} is needed", NUMBER_FIX)
+        faults[field] = Fault(f"{LABELS[field]} is needed", EXAMPLES.get(field, "such as 12.50"))
         return None
     try:
         number = parse_decimal(text)
     except InvalidNumber as error:
-        faults[field] = Fault(_sentence(error.detail), NUMBER_FIX)
+        faults[field] = Fault(_sentence(error.detail))  # which says what is needed
         return None
     if number <= 0 and field in ("quantity", TRAIL_AMOUNT):
         faults[field] = Fault(f"{LABELS[field]} must be greater than 0", "sell with the Sell side, not with a minus")
@@ -168,7 +168,7 @@ def _instant(text: str, zone: tzinfo, faults: dict[str, Fault]) -> datetime | No
     try:
         return datetime.fromisoformat(text).replace(tzinfo=zone)
     except ValueError:
-        faults[EXPIRE_AT] = Fault("Good till date needs a day and a time", "or choose another time in force")
+        faults[EXPIRE_AT] = Fault("Good till date needs a day and a time")
         return None
 
 
