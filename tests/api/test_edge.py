@@ -197,6 +197,36 @@ def test_health_says_what_is_wrong(desk: Desk) -> None:
         }
 
 
+def test_a_database_of_another_revision_is_not_ready(desk: Desk) -> None:
+    with desk.services.store.platform_unit() as unit:
+        unit.connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'long ago'")
+    response = desk.client.get("/healthz")
+    checks = {check["name"]: check["detail"] for check in response.json["checks"] if check["status"] != "ok"}
+    assert response.status_code == 503
+    assert "oms db upgrade" in checks["migrations"]
+
+
+def test_log_lines_bear_the_ids_of_request_tenant_and_order(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    import structlog
+
+    order = desk.place().json
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        with caplog.at_level("DEBUG", logger="oms.api"):
+            desk.send("GET", f"/api/v1/orders/{order['order_id']}", X_Request_ID="r-1")
+            desk.place(quantity="0")
+    told = [line for line in lines if line["event"] == "request"]
+    assert (told[0]["request_id"], told[0]["tenant_id"], told[0]["order_id"], told[0]["status"]) == (
+        "r-1",
+        desk.tenant_id,
+        order["order_id"],
+        200,
+    )
+    assert told[1]["status"] == 422
+    assert "order_id" not in told[1]
+
+
 def test_the_documents_reader_comes_from_this_server_only(desk: Desk) -> None:
     page = desk.client.get("/api/docs")
     assert page.status_code == 200

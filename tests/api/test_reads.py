@@ -222,6 +222,10 @@ def test_a_halted_account_denies_orders_and_lets_cancels_through(desk: Desk) -> 
     assert (denied.status_code, denied.json["code"]) == (422, "risk_denied")
     assert denied.json["verdicts"][0]["rule"] == "trading_state"
     assert get(desk, f"/orders/{denied.json['order_id']}")["state"] == "DENIED"
+    keyed = [desk.send("POST", "/api/v1/orders", desk.order(), Idempotency_Key="d-1") for _ in range(2)]
+    assert [answer.status_code for answer in keyed] == [422, 422]
+    assert keyed[0].json["order_id"] == keyed[1].json["order_id"]
+    assert keyed[1].headers["Idempotency-Replayed"] == "true"
     cancelled = desk.send("POST", f"/api/v1/orders/{working['order_id']}/cancel")
     assert (cancelled.status_code, cancelled.json["state"]) == (202, "PENDING_CANCEL")
     again = desk.send("DELETE", f"/api/v1/oms/orders/{working['order_id']}")

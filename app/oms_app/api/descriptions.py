@@ -102,7 +102,7 @@ _DESCRIPTIONS = {
     "document": "The whole thing.",
     "due_at": "When the next attempt is due.",
     "email": "E-mail address with which one signs in.",
-    "ended_before": "Whether the order had ended once before and came back to life by the broker's word.",
+    "ended_before": "How the broker had ended the order before late fills completed it.",
     "error": "Why it failed; empty when it did not.",
     "data": "The event's own fields.",
     "error_count": "How often a call failed.",

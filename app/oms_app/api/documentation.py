@@ -20,10 +20,10 @@ from oms_app.flow.scopes import Scope
 STATIC = Path(__file__).parent / "static"
 TITLE = "Order management"
 _CSP_OF_DOCS = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-"""The reader styles its elements inline; scripts come from this server only."""
+"""Everything that the reader is made of comes from this server."""
 _VENDOR = STATIC / "vendor" / "swagger-ui"
 _READER_FILES = {
     "docs.html": STATIC / "docs.html",
@@ -180,6 +180,7 @@ def _serve_document(app: Flask, document: dict[str, Any]) -> None:
     def openapi_json() -> Response:
         """The OpenAPI document."""
         response = Response(body, mimetype="application/json")
+        response.headers["Cache-Control"] = "no-cache"
         response.add_etag()
         response.make_conditional(request)
         return response

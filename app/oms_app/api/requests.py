@@ -1,11 +1,16 @@
 """Give every request an id, and every response its headers: the id, the limits left, and what browsers must not do."""
 
+import logging
 import re
 import uuid
 
 import structlog
 from flask import Flask, Response, g, request
 
+log = structlog.get_logger("oms.api")
+_SERVED = logging.getLogger("oms.api")
+_LEVELS = {4: logging.INFO, 5: logging.WARNING}
+"""What went well is told at debug only: a line for every order would cost more than the order."""
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z", re.ASCII)
 CSP_OF_API = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 ALWAYS = (
@@ -36,6 +41,13 @@ def follow_requests(app: Flask) -> None:
     def name_request() -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=current_request_id())
+
+    @app.after_request
+    def tell(response: Response) -> Response:
+        level = _LEVELS.get(response.status_code // 100, logging.DEBUG)
+        if _SERVED.isEnabledFor(level):
+            log.log(level, "request", method=request.method, path=request.path, status=response.status_code)
+        return response
 
     @app.after_request
     def set_headers(response: Response) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Request, Response, g, request
+from structlog.contextvars import bind_contextvars
 from werkzeug.datastructures import MultiDict
 
 from oms_app.api.authentication import caller_of
@@ -34,6 +35,10 @@ def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -
                 "not_permitted", f"this needs the scope {scope.value}", extra={"scope": scope.value}
             )
         who = caller.principal.principal_id if caller is not None else f"address:{request.remote_addr}"
+        if caller is not None:
+            bind_contextvars(tenant_id=caller.principal.tenant_id, principal=who)
+        if path:
+            bind_contextvars(**{name: str(value) for name, value in path.items()})
         _limit(limiter, endpoint.bucket, who)
         call = Call(
             services=services,

@@ -1,14 +1,17 @@
 """Whether this process lives, and whether orders can be placed: for load balancers, people and the command line."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 from sqlalchemy import select
+from sqlalchemy.exc import DatabaseError
 
 from oms_app.api.call import Access, Answer, Call, Endpoint
 from oms_app.api.paths import V1, v1
 from oms_app.api.rate_limit import Bucket
-from oms_app.store.tables import LEASES, PLATFORM_VERSIONS
+from oms_app.store.migrate import current, newest_revision
+from oms_app.store.tables import LEASES
 from oms_app.store.unit_of_work import StoreUnavailable
 
 
@@ -48,10 +51,19 @@ def _database(call: Call) -> Check:
 def _migrations(call: Call) -> Check:
     try:
         with call.services.store.read_unit(None) as unit:
-            unit.connection.execute(select(PLATFORM_VERSIONS.c.version).limit(1)).all()
-    except Exception:
-        return Check("migrations", "failed", "the tables are missing; run `oms db upgrade`")
+            revision = current(unit.connection)
+    except StoreUnavailable:
+        return Check("migrations", "failed", "the database cannot be reached")
+    if revision != _newest():
+        return Check(
+            "migrations", "failed", f"the tables are at {revision}, not {_newest()}; run `oms db upgrade`"
+        )
     return Check("migrations", "ok")
+
+
+@lru_cache(maxsize=1)
+def _newest() -> str:
+    return newest_revision()
 
 
 def _sessions(call: Call) -> Check:
@@ -62,7 +74,7 @@ def _sessions(call: Call) -> Check:
             )
             rows = unit.connection.execute(wanted).all()
             held = [row for row in rows if row.expires_at is not None and row.expires_at > unit.now]
-    except Exception:
+    except (StoreUnavailable, DatabaseError):
         return Check("sessions", "failed", "the leases cannot be read")
     if len(held) < len(rows):
         return Check(

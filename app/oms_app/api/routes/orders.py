@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import structlog
+
 from oms_app.api.bodies import summary
 from oms_app.api.call import Answer, Call, Endpoint
 from oms_app.api.json_text import plain
@@ -53,7 +55,12 @@ def place_order(call: Call) -> Answer:
     result = call.services.intake.place(
         call.principal, [draft], idempotency=idempotency(call, "POST orders", draft), atomic=False
     )
-    order = placed(result.items[0])
+    try:
+        order = placed(result.items[0])
+    except Problem as problem:
+        problem.headers = replayed_header(problem.headers, result.replayed)
+        raise
+    structlog.contextvars.bind_contextvars(order_id=order.order_id)
     headers = {"ETag": etag(order), "Location": v1(f"/orders/{order.order_id}")}
     return Answer(order_document(order, plain(draft.tags)), 201, replayed_header(headers, result.replayed))
 
