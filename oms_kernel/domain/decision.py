@@ -59,3 +59,24 @@ class Decision(msgspec.Struct, frozen=True):
 def passed(rule: str) -> Verdict:
     """A verdict that lets the order through."""
     return Verdict(rule=rule, outcome=Outcome.PASS)
+
+
+def denied(
+    rule: str,
+    code: str,
+    message: str,
+    *,
+    observed: Decimal | int | None = None,
+    limit: Decimal | int | None = None,
+    unit: str = "",
+) -> Verdict:
+    """A verdict that refuses the order; with what was observed, the limit that it met, and their unit."""
+    return Verdict(
+        rule=rule,
+        outcome=Outcome.DENY,
+        code=code,
+        message=message,
+        observed=None if observed is None else Decimal(observed),
+        limit=None if limit is None else Decimal(limit),
+        unit=unit,
+    )

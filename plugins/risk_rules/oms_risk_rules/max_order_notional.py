@@ -7,12 +7,12 @@ import msgspec
 
 from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView
-from oms_kernel.domain.decision import Verdict, passed
+from oms_kernel.domain.decision import Verdict, denied, passed
 from oms_kernel.domain.errors import InvalidNumber
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ONE, ZERO, multiply, notional
 from oms_kernel.domain.order import Side
-from oms_risk_rules.verdicts import denied, missing
+from oms_risk_rules.verdicts import exceeded
 
 Rate = Annotated[Decimal, described("Units of the account's base currency for one unit of this currency", gt=0)]
 
@@ -51,17 +51,17 @@ class MaxOrderNotional:
         currency = intent.instrument.currency
         rate = ONE if currency == base else self.rates.get(currency)
         if rate is None:
-            return missing(self.name, "no_fx_rate", f"there is no rate from {currency} to {base} in fx_rates")
+            return denied(self.name, "no_fx_rate", f"there is no rate from {currency} to {base} in fx_rates")
         price = _price(intent, view)
         if price is None:
-            return missing(self.name, "no_price", f"there is no fresh quote to value {intent.instrument.symbol} with")
+            return denied(self.name, "no_price", f"there is no fresh quote to value {intent.instrument.symbol} with")
         try:
             value = _value(intent, intent.request.quantity, price, rate)
         except InvalidNumber:
-            return missing(self.name, self.name, "the order's value has more digits than any limit")
+            return denied(self.name, self.name, "the order's value has more digits than any limit")
         if value <= self.limit or value <= _value_before(intent, rate):
             return self.passed
-        return denied(self.name, self.name, "the order's value of", value, self.limit, base)
+        return exceeded(self.name, self.name, "the order's value of", value, self.limit, base)
 
 
 def _price(intent: OrderIntent, view: RuleView) -> Decimal | None:

@@ -10,7 +10,7 @@ from oms_kernel.contracts.rules import OrderIntent, RuleView
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ZERO
-from oms_risk_rules.verdicts import denied
+from oms_risk_rules.verdicts import exceeded
 
 
 class QuantityLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,4 +37,4 @@ class MaxOrderQuantity:
         quantity = intent.request.quantity
         if quantity <= self.limit or (intent.kind is RequestKind.REPLACE and intent.added_quantity <= ZERO):
             return self.passed
-        return denied(self.name, self.name, "the order's quantity of", quantity, self.limit, "units")
+        return exceeded(self.name, self.name, "the order's quantity of", quantity, self.limit, "units")

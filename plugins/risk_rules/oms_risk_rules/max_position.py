@@ -11,7 +11,7 @@ from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ZERO, add, subtract
 from oms_kernel.domain.order import Side
-from oms_risk_rules.verdicts import denied
+from oms_risk_rules.verdicts import exceeded
 
 
 class PositionLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +53,7 @@ class MaxPosition:
         if worst <= self.limit:
             return self.passed
         side = "long" if request.side is Side.BUY else "short"
-        return denied(self.name, self.name, f"the worst case of a {side} position of", worst, self.limit, "units")
+        return exceeded(self.name, self.name, f"the worst case of a {side} position of", worst, self.limit, "units")
 
 
 def _open_quantity(intent: OrderIntent) -> Decimal:

@@ -22,7 +22,7 @@ from oms_kernel.domain.ids import AccountId
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_risk_rules.rates import Rate
 from oms_risk_rules.recent import Recent
-from oms_risk_rules.verdicts import denied
+from oms_risk_rules.verdicts import exceeded
 
 COUNTED: frozenset[type[Event]] = frozenset(
     {OrderAccepted, OrderDenied, ReplaceRequested, ReplaceDenied, CancelRequested}
@@ -66,7 +66,7 @@ class MessageRate:
         for rate, limit, unit in zip(rates, self.limits, ("messages/s", "messages/min"), strict=True):
             observed = rate.within(view.now) + 1
             if observed > limit:
-                return denied(self.name, self.name, "a message rate of", Decimal(observed), Decimal(limit), unit)
+                return exceeded(self.name, self.name, "a message rate of", Decimal(observed), Decimal(limit), unit)
         return self.passed
 
     def initial_state(self) -> State:

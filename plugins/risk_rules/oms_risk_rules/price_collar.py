@@ -8,11 +8,11 @@ import msgspec
 
 from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView
-from oms_kernel.domain.decision import Outcome, Verdict, passed
+from oms_kernel.domain.decision import Outcome, Verdict, denied, passed
 from oms_kernel.domain.market import Quote
 from oms_kernel.domain.money import ZERO, multiply, ratio, subtract
 from oms_kernel.domain.order import Side
-from oms_risk_rules.verdicts import compared, missing
+from oms_risk_rules.verdicts import compared
 
 HUNDRED = Decimal(100)
 
@@ -66,7 +66,7 @@ class PriceCollar:
         quote = view.market.fresh(request.instrument_id)
         reference = _reference(quote, params.reference, request.side)
         if quote is None or reference is None or reference <= 0:
-            return missing(
+            return denied(
                 self.name, "no_quote", f"there is no fresh quote of {intent.instrument.symbol} to compare with"
             )
         verdict = self.passed

@@ -2,12 +2,12 @@
 
 from decimal import Decimal
 
-from oms_kernel.domain.decision import Outcome, Verdict
+from oms_kernel.domain.decision import Outcome, Verdict, denied
 from oms_kernel.domain.market import Quote
 from oms_kernel.domain.money import to_text
 
 
-def denied(
+def exceeded(
     rule: str,
     code: str,
     text: str,
@@ -16,20 +16,8 @@ def denied(
     unit: str,
 ) -> Verdict:
     """DENY with figures: `text` says what was measured, the sentence goes on with the figures."""
-    return Verdict(
-        rule=rule,
-        outcome=Outcome.DENY,
-        code=code,
-        message=f"{text} {to_text(observed)} {unit} is above the limit of {to_text(limit)} {unit}",
-        observed=observed,
-        limit=limit,
-        unit=unit,
-    )
-
-
-def missing(rule: str, code: str, text: str) -> Verdict:
-    """DENY because the rule lacks what it needs to judge; `code` names what is missing."""
-    return Verdict(rule=rule, outcome=Outcome.DENY, code=code, message=text)
+    sentence = f"{text} {to_text(observed)} {unit} is above the limit of {to_text(limit)} {unit}"
+    return denied(rule, code, sentence, observed=observed, limit=limit, unit=unit)
 
 
 def compared(rule: str, outcome: Outcome, observed: Decimal, limit: Decimal, quote: Quote, price: Decimal) -> Verdict:
