@@ -64,6 +64,7 @@ def intake(database: str, plan: Plan, generator: Generator, say: Callable[[str],
                 "intake_c1": lambda: measure.orders("intake_c1", FEW),
                 "bulk": lambda: measure.bulk("bulk"),
             }
+        say(f"  {generator.name} sends {measure.ceiling():.0f}/s at most here: GET of a view that does nothing")
         measure.warm(kinds)
         for number, name in _shuffled(kinds, plan):
             kinds[name]()
@@ -83,6 +84,7 @@ def sustained(database: str, plan: Plan, generator: Generator, say: Callable[[st
             "floor": lambda: measure.floor("floor", MANY),
             "sustained": lambda: measure.sustained("sustained"),
         }
+        say(f"  {generator.name} sends {measure.ceiling():.0f}/s at most here: GET of a view that does nothing")
         measure.warm(kinds)
         for number, name in _shuffled(kinds, plan):
             kinds[name]()
@@ -112,6 +114,11 @@ class Measure:
         for kind in kinds.values():
             kind()
         self.rounds.clear()
+
+    def ceiling(self) -> float:
+        """Requests per second that the generator comes to against a view that does nothing."""
+        load = Load(self._here.nothing_url, "", 0, MANY, self._plan.seconds, {}, "GET")
+        return self._generator.send(load).rate
 
     def floor(self, name: str, connections: int) -> None:
         """One round of the floor; the session stands still."""

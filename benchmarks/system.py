@@ -75,7 +75,7 @@ class System:
         (self.home / "sim_broker.json").write_text(json.dumps(self._broker_config()))
 
     def start(self, *names: str) -> None:
-        """Start processes by their names and wait until the API answers."""
+        """Start processes by their names and wait until the API answers and the session, if any, is ready."""
         for name in names:
             log = (self.home / f"{name}.log").open("ab")
             self._children[name] = subprocess.Popen(
@@ -83,12 +83,12 @@ class System:
             )
             log.close()
         deadline = time.monotonic() + READY_S
-        while not self._answers():
+        while not (self._answers() and ("session" not in names or self._session_is_ready())):
             for name, child in self._children.items():
                 if child.poll() is not None:
                     raise RuntimeError(f"{name} ended: {(self.home / f'{name}.log').read_text()[-2000:]}")
             if time.monotonic() > deadline:
-                raise RuntimeError("the API did not answer")
+                raise RuntimeError("the API did not answer, or no session became ready")
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -153,6 +153,11 @@ class System:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+    def _session_is_ready(self) -> bool:
+        with self._services() as services, services.store.read_unit(TENANT_ID) as unit:
+            mine = t.BROKER_CONNECTIONS.c.tenant_id == TENANT_ID
+            return unit.connection.execute(select(t.BROKER_CONNECTIONS.c.status).where(mine)).scalar() == "READY"
 
     def _command(self, name: str) -> Sequence[str]:
         if name != "sim_broker":
