@@ -1,4 +1,4 @@
-"""Turn environment variables and an optional TOML file into one frozen Settings; refuse what is unknown or wrong by name.
+"""Turn environment variables and an optional TOML file into one frozen Settings; refuse what is wrong by its name.
 
 A setting `lease_s` is the variable OMS_LEASE_S, or OMS_LEASE_S_FILE naming a file that holds the value, or the key
 `lease_s` in the TOML file named by OMS_CONFIG; the environment wins. Importing this module reads nothing.
@@ -159,6 +159,8 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
         defaults["environment"] = Environment.PRODUCTION if production else Environment.EMBEDDED
     if "lease_s" not in values:
         defaults["lease_s"] = 10.0 if production else 20.0
+    if "api_workers" not in values:
+        defaults["api_workers"] = 2 if production else 1
     if "allow_private_webhooks" not in values:
         defaults["allow_private_webhooks"] = not production
     settings = msgspec.structs.replace(
