@@ -55,18 +55,14 @@ class Desk:
         )
         return made.api_key
 
-    def send(
-        self, method: str, path: str, body: object = None, *, key: str | None = None, **headers: str
-    ) -> Any:
+    def send(self, method: str, path: str, body: object = None, *, key: str | None = None, **headers: str) -> Any:
         """The response to a request with a JSON body, signed with the administrator's key or another."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         named["X-API-Key"] = key or self.api_key
         if body is None:
             return self.client.open(path, method=method, headers=named)
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return self.client.open(
-            path, method=method, data=data, headers={"Content-Type": "application/json", **named}
-        )
+        return self.client.open(path, method=method, data=data, headers={"Content-Type": "application/json", **named})
 
     def order(self, **fields: object) -> dict[str, object]:
         """The body of a good order, with these fields instead or besides; None leaves one out."""
@@ -134,9 +130,7 @@ class Desk:
 
     def event_count(self) -> int:
         """How many events the tenant's log holds."""
-        head: int = self.services.reader.heads([LedgerId(self.ids["ledger_id"])])[
-            LedgerId(self.ids["ledger_id"])
-        ]
+        head: int = self.services.reader.heads([LedgerId(self.ids["ledger_id"])])[LedgerId(self.ids["ledger_id"])]
         return head
 
 
@@ -220,11 +214,7 @@ def seed(services: Services, *, catalogue: bool = True) -> dict[str, str]:
 def seed_catalogue(unit: RowsUnit, instrument_id_of_acme: str, now: datetime) -> None:
     """A calendar, two instruments, and a quote of one."""
     run, at = unit.connection.execute, {"created_at": now, "updated_at": now}
-    run(
-        insert(tables.CALENDARS).values(
-            name="24x7", definition=msgspec.to_builtins(Calendar(name="24x7")), **at
-        )
-    )
+    run(insert(tables.CALENDARS).values(name="24x7", definition=msgspec.to_builtins(Calendar(name="24x7")), **at))
     instrument = {
         "venue": "XTEST",
         "asset_class": "EQUITY",

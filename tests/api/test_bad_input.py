@@ -137,13 +137,11 @@ def test_a_body_that_is_no_order_is_refused_and_nothing_is_stored(
 
 
 @pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1e-400", b"1" * 40, b"0." + b"1" * 40, b"true"])
-def test_a_number_out_of_bounds_is_refused_when_written_as_a_json_number_too(
-    quiet_desk: Desk, number: bytes
-) -> None:
+def test_a_number_out_of_bounds_is_refused_when_written_as_a_json_number_too(quiet_desk: Desk, number: bytes) -> None:
     before = quiet_desk.event_count()
-    body = (
-        b'{"account_id": "%s", "symbol": "ACME", "side": "BUY", "order_type": "MARKET", "quantity": %s}'
-        % (quiet_desk.ids["account_id"].encode(), number)
+    body = b'{"account_id": "%s", "symbol": "ACME", "side": "BUY", "order_type": "MARKET", "quantity": %s}' % (
+        quiet_desk.ids["account_id"].encode(),
+        number,
     )
     response = quiet_desk.send("POST", "/api/v1/orders", body)
     assert response.status_code == 422, response.json
@@ -163,17 +161,13 @@ def test_every_field_at_fault_is_named_at_once(quiet_desk: Desk) -> None:
 
 
 def test_a_body_of_another_type_is_415(quiet_desk: Desk) -> None:
-    response = quiet_desk.client.post(
-        "/api/v1/orders", data={"side": "BUY"}, headers={"X-API-Key": quiet_desk.api_key}
-    )
+    response = quiet_desk.client.post("/api/v1/orders", data={"side": "BUY"}, headers={"X-API-Key": quiet_desk.api_key})
     assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
 
 
 def test_a_bulk_of_501_is_refused_as_a_whole(quiet_desk: Desk) -> None:
     before = quiet_desk.event_count()
-    response = quiet_desk.send(
-        "POST", "/api/v1/orders/bulk", {"orders": [quiet_desk.order() for _ in range(501)]}
-    )
+    response = quiet_desk.send("POST", "/api/v1/orders/bulk", {"orders": [quiet_desk.order() for _ in range(501)]})
     assert (response.status_code, response.json["code"]) == (422, "bulk_too_large")
     assert quiet_desk.event_count() == before
 

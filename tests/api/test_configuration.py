@@ -152,9 +152,7 @@ def test_a_webhook_is_changed_paused_and_closed_and_keeps_its_secret(desk: Desk)
     ],
     ids=repr,
 )
-def test_a_webhook_that_cannot_work_is_refused(
-    quiet_desk: Desk, fields: dict[str, object], field: str
-) -> None:
+def test_a_webhook_that_cannot_work_is_refused(quiet_desk: Desk, fields: dict[str, object], field: str) -> None:
     desk = quiet_desk
     response = make_webhook(desk, **fields)
     assert response.status_code == 422, response.json
@@ -175,9 +173,7 @@ def test_a_broker_is_connected_and_disconnected_as_people_want(desk: Desk) -> No
     with desk.services.store.read_unit(None) as unit:
         wanted = unit.connection.scalar(select(tables.LEASES.c.is_wanted))
     assert wanted
-    assert (
-        desk.send("POST", "/api/v1/brokers/sim_broker/connect", {"connection_id": NOBODY}).status_code == 404
-    )
+    assert desk.send("POST", "/api/v1/brokers/sim_broker/connect", {"connection_id": NOBODY}).status_code == 404
     assert desk.send("GET", "/api/v1/brokers/no_such_broker/status").status_code == 404
 
 

@@ -25,17 +25,13 @@ def address(quiet_desk: Desk) -> Iterator[str]:
     server.server_close()
 
 
-def test_the_reader_shows_every_group_of_operations_without_a_complaint(
-    address: str, chromium_path: str
-) -> None:
+def test_the_reader_shows_every_group_of_operations_without_a_complaint(address: str, chromium_path: str) -> None:
     complaints: list[str] = []
     asked: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path, args=list(LAUNCH_ARGUMENTS))
         page = browser.new_page()
-        page.on(
-            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
-        )
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{address}/api/docs")

@@ -159,9 +159,7 @@ def test_an_empty_bucket_of_orders_is_429_and_does_not_stand_before_cancels(desk
     assert int(answers[2].headers["Retry-After"]) > 0
     cancelled = client.post(f"/api/v1/orders/{order['order_id']}/cancel", headers=headers)
     assert cancelled.status_code in (200, 202)
-    bulk = client.post(
-        "/api/v1/orders/bulk", json={"orders": [desk.order()]}, headers={"X-API-Key": desk.key(*Scope)}
-    )
+    bulk = client.post("/api/v1/orders/bulk", json={"orders": [desk.order()]}, headers={"X-API-Key": desk.key(*Scope)})
     assert bulk.status_code == 200
 
 
@@ -206,9 +204,7 @@ def test_a_database_of_another_revision_is_not_ready(desk: Desk) -> None:
     assert "oms db upgrade" in checks["migrations"]
 
 
-def test_log_lines_bear_the_ids_of_request_tenant_and_order(
-    desk: Desk, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_lines_bear_the_ids_of_request_tenant_and_order(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     import structlog
 
     order = desk.place().json

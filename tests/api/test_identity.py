@@ -88,9 +88,7 @@ def test_a_taken_email_and_a_short_password_are_refused(
         identity.create_user("bob@example.com", "short", tenant_id, "VIEWER")
 
 
-def test_an_access_token_ends_after_its_quarter_of_an_hour(
-    identity: Identity, pair: TokenPair, clock: Clock
-) -> None:
+def test_an_access_token_ends_after_its_quarter_of_an_hour(identity: Identity, pair: TokenPair, clock: Clock) -> None:
     identity.caller_of_token(pair.access_token)
     clock.forward(seconds=901)
     with pytest.raises(InvalidToken, match="expired"):
@@ -157,9 +155,7 @@ def test_twenty_refreshes_at_once_leave_one_head(identity: Identity, pair: Token
     assert len(set(heads)) == 1
 
 
-def test_a_refresh_token_is_no_access_token_and_the_other_way_round(
-    identity: Identity, pair: TokenPair
-) -> None:
+def test_a_refresh_token_is_no_access_token_and_the_other_way_round(identity: Identity, pair: TokenPair) -> None:
     with pytest.raises(InvalidToken):
         identity.caller_of_token(pair.refresh_token)
     with pytest.raises(InvalidToken):
@@ -169,10 +165,7 @@ def test_a_refresh_token_is_no_access_token_and_the_other_way_round(
 def forgeries(token: str) -> list[str]:
     """The token with other algorithms, keys, types, issuers and missing claims."""
     claims = jwt.decode(token, options={"verify_signature": False})
-    made = [
-        jwt.encode(claims, None, algorithm="none", headers={"typ": typ})
-        for typ in ("at+jwt", "JWT", "at+JWT")
-    ]
+    made = [jwt.encode(claims, None, algorithm="none", headers={"typ": typ}) for typ in ("at+jwt", "JWT", "at+JWT")]
     for algorithm in ("HS384", "HS512"):
         made.append(jwt.encode(claims, SECRET * 2, algorithm=algorithm, headers={"typ": "at+jwt"}))
     for key in ("another secret of the tests, long enough", SECRET + " "):
@@ -231,9 +224,7 @@ def test_a_key_works_until_it_is_revoked_and_its_secret_is_stored_nowhere(
     assert not identity.revoke_key(TenantId("0190f3a1-0000-7000-8000-0000000000ff"), made.row.key_id)
 
 
-def test_a_key_ends_when_it_expires(
-    identity: Identity, pair: TokenPair, tenant_id: TenantId, clock: Clock
-) -> None:
+def test_a_key_ends_when_it_expires(identity: Identity, pair: TokenPair, tenant_id: TenantId, clock: Clock) -> None:
     soon = clock.now + timedelta(minutes=1)
     made = identity.create_key(admin(tenant_id, pair), "short", ["view:orders"], expires_at=soon)
     identity.caller_of_key(made.api_key)
@@ -242,9 +233,7 @@ def test_a_key_ends_when_it_expires(
         identity.caller_of_key(made.api_key)
 
 
-def test_a_key_cannot_do_more_than_its_maker(
-    identity: Identity, pair: TokenPair, tenant_id: TenantId
-) -> None:
+def test_a_key_cannot_do_more_than_its_maker(identity: Identity, pair: TokenPair, tenant_id: TenantId) -> None:
     with pytest.raises(InvalidRequest, match="more than its maker"):
         identity.create_key(admin(tenant_id, pair), "greedy", ["admin:tenants"])
     with pytest.raises(InvalidRequest, match="no such scope"):

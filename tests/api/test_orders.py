@@ -47,9 +47,7 @@ def test_a_good_order_is_201_with_every_field_a_version_and_where_to_find_it(des
     ],
     ids=repr,
 )
-def test_other_systems_spellings_mean_the_same(
-    desk: Desk, spelling: Order, field: str, value: object
-) -> None:
+def test_other_systems_spellings_mean_the_same(desk: Desk, spelling: Order, field: str, value: object) -> None:
     assert placed(desk, **spelling)[field] == value
 
 
@@ -88,9 +86,7 @@ def test_the_same_idempotency_key_with_another_body_is_422(desk: Desk) -> None:
 
 def test_two_callers_may_use_the_same_idempotency_key(desk: Desk) -> None:
     first = desk.send("POST", "/api/v1/orders", desk.order(), Idempotency_Key="k-3")
-    second = desk.send(
-        "POST", "/api/v1/orders", desk.order(), key=desk.key("place:orders"), Idempotency_Key="k-3"
-    )
+    second = desk.send("POST", "/api/v1/orders", desk.order(), key=desk.key("place:orders"), Idempotency_Key="k-3")
     assert second.status_code == 201
     assert second.json["order_id"] != first.json["order_id"]
 

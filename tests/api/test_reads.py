@@ -50,9 +50,7 @@ def test_an_order_is_read_with_its_tags_version_and_events(desk: Desk) -> None:
     assert events["items"][2]["data"]["fill"]["price"] == "99.40"
     first = get(desk, f"/orders/{order['order_id']}/events?limit=1")
     rest = get(desk, f"/orders/{order['order_id']}/events?limit=5&cursor={first['next_cursor']}")
-    assert [event["seq"] for event in (first["items"] + rest["items"])] == [
-        event["seq"] for event in events["items"]
-    ]
+    assert [event["seq"] for event in (first["items"] + rest["items"])] == [event["seq"] for event in events["items"]]
 
 
 def test_orders_are_listed_newest_first_and_paged_without_gap_or_repeat(desk: Desk) -> None:

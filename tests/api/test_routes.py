@@ -99,9 +99,7 @@ def test_every_field_of_every_schema_has_a_description_that_somebody_wrote(docum
     bare = []
     for name, schema in document["components"]["schemas"].items():
         for field, told in schema.get("properties", {}).items():
-            if not told.get("description") and not any(
-                "description" in part for part in told.get("allOf", [])
-            ):
+            if not told.get("description") and not any("description" in part for part in told.get("allOf", [])):
                 bare.append(f"{name}.{field}")
             elif not is_described(name, field):
                 bare.append(f"{name}.{field}")
@@ -130,9 +128,7 @@ def test_decimals_are_texts_with_a_pattern_and_never_numbers(document: dict[str,
 
 
 def test_a_route_without_a_permission_stops_the_application_from_being_built(quiet_desk: Desk) -> None:
-    bare = Endpoint(
-        method="GET", path="/bare", view=lambda call: None, scope="", tag="health", answers={200: None}
-    )
+    bare = Endpoint(method="GET", path="/bare", view=lambda call: None, scope="", tag="health", answers={200: None})
     with pytest.raises(ValueError, match="declares no permission"):
         create_api(quiet_desk.services, [bare])
     app = create_api(quiet_desk.services)

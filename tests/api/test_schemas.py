@@ -31,9 +31,7 @@ NUMBERS = st.one_of(
     st.text(max_size=5),
     st.sampled_from(["1_000", "1e5", "+5", "0.1", "00.10", " 1", "١٢", "-0", "1.", ".5", "1" * 40]),
 )
-OTHERS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=10), st.lists(st.integers(), max_size=2)
-)
+OTHERS = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=10), st.lists(st.integers(), max_size=2))
 WORDS = st.sampled_from(
     [
         "BUY",
@@ -110,9 +108,7 @@ def test_what_is_made_plain_can_be_encoded_and_holds_no_exponent(value: object) 
 @pytest.mark.parametrize("text", ["1.0", "1", "1.00", "1e0", "10e-1"])
 def test_the_fingerprint_does_not_depend_on_how_numbers_are_written(text: str) -> None:
     draft, _ = read_draft(
-        json_text.decode(
-            msgspec.json.encode({**GOOD, "quantity": 0}).replace(b"0,", b"%s," % text.encode(), 1)
-        )
+        json_text.decode(msgspec.json.encode({**GOOD, "quantity": 0}).replace(b"0,", b"%s," % text.encode(), 1))
     )
     wanted, _ = read_draft({**GOOD, "quantity": "1"})
     assert draft is not None

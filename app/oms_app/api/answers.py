@@ -30,9 +30,7 @@ def answer_schemas() -> dict[str, ma.Schema]:
             "detail": _text(),
             "code": _text(),
             "errors": ma.fields.List(
-                ma.fields.Nested(
-                    make_schema("FieldError", {"field": _text(), "detail": _text(), "fix": _text()})
-                )
+                ma.fields.Nested(make_schema("FieldError", {"field": _text(), "detail": _text(), "fix": _text()}))
             ),
             "request_id": _text(),
             "order_id": IdText(),
@@ -273,9 +271,7 @@ def _plain_answers() -> dict[str, Fields]:
         "Health": {
             "status": _text(),
             "checks": ma.fields.List(
-                ma.fields.Nested(
-                    make_schema("Check", {"name": _text(), "status": _text(), "detail": _text()})
-                )
+                ma.fields.Nested(make_schema("Check", {"name": _text(), "status": _text(), "detail": _text()}))
             ),
         },
     }

@@ -116,17 +116,13 @@ def _answer_errors(app: Flask) -> None:
 
     def store_away(error: StoreUnavailable | Overloaded) -> Response:
         detail = str(error) or "too many sign-ins at once; try again in a few seconds"
-        return answer(
-            Problem(error.code, detail if isinstance(error, Overloaded) else "nothing was stored; try again")
-        )
+        return answer(Problem(error.code, detail if isinstance(error, Overloaded) else "nothing was stored; try again"))
 
     def commit_unknown(error: CommitUnknown) -> Response:
         return answer(Problem("outcome_unknown", "the database did not say whether the request was stored"))
 
     def conflict(error: Conflict) -> Response:
-        return answer(
-            Problem("conflict", "somebody else stored the same thing first; read it and decide anew")
-        )
+        return answer(Problem("conflict", "somebody else stored the same thing first; read it and decide anew"))
 
     def bad_cursor(error: InvalidCursor) -> Response:
         return answer(invalid("cursor", f"cursor: {error}", "send the next_cursor of the page before"))
@@ -134,9 +130,7 @@ def _answer_errors(app: Flask) -> None:
     def http(error: HTTPException) -> Response:
         if error.code is not None and error.code < 400:
             return Response(headers=dict(error.get_headers()), status=error.code)
-        code = CODE_OF_STATUS.get(
-            error.code or 500, "internal_error" if (error.code or 500) >= 500 else "bad_request"
-        )
+        code = CODE_OF_STATUS.get(error.code or 500, "internal_error" if (error.code or 500) >= 500 else "bad_request")
         problem = Problem(code, error.description or error.name)
         allowed = getattr(error, "valid_methods", None)
         if allowed:
@@ -145,9 +139,7 @@ def _answer_errors(app: Flask) -> None:
 
     def unexpected(error: Exception) -> Response:
         LOG.error("unexpected error", exc_info=error)
-        return answer(
-            Problem("internal_error", "the error was logged; name the request_id when you ask for help")
-        )
+        return answer(Problem("internal_error", "the error was logged; name the request_id when you ask for help"))
 
     app.register_error_handler(Problem, answer)
     app.register_error_handler(KernelError, known)

@@ -26,9 +26,7 @@ def caller_of(request: Request, identity: Identity) -> Caller:
         scheme, _, credentials = authorization.partition(" ")
         credentials = credentials.strip()
         if scheme.lower() != "bearer" or not credentials:
-            raise Problem(
-                "unauthenticated", "the Authorization header must be 'Bearer <token>'", headers=CHALLENGE
-            )
+            raise Problem("unauthenticated", "the Authorization header must be 'Bearer <token>'", headers=CHALLENGE)
         if credentials.startswith(PREFIX):
             return identity.caller_of_key(credentials)
         return identity.caller_of_token(credentials)
@@ -53,9 +51,7 @@ def check_cookie(*, refresh: bool) -> None:
     except CSRFError:
         raise Problem("csrf_failed", "send the CSRF cookie's value in the header X-CSRF-TOKEN") from None
     except (JWTExtendedException, PyJWTError):
-        raise Problem(
-            "invalid_token", "the session cookie is not valid or has expired; sign in again"
-        ) from None
+        raise Problem("invalid_token", "the session cookie is not valid or has expired; sign in again") from None
 
 
 def cookie_settings(secret: str, *, secure: bool) -> dict[str, Any]:

@@ -20,9 +20,7 @@ _OF_SCHEMA = {
     (
         "ListFilter",
         "status",
-    ): (
-        "Only these states, separated by commas; PENDING, SUBMITTED, OPEN, CANCELLED and ACTIVE are known too."
-    ),
+    ): ("Only these states, separated by commas; PENDING, SUBMITTED, OPEN, CANCELLED and ACTIVE are known too."),
     ("Strategy", "name"): "What people call this strategy.",
     ("StrategyRequest", "name"): "What people call this strategy.",
     ("Strategy", "status"): "STOPPED, RUNNING or ERROR.",

@@ -50,9 +50,7 @@ def document_api(app: Flask, served: Iterable[tuple[Endpoint, View]]) -> None:
         api.spec.components.security_scheme(name, scheme)
     by_tag: dict[str, Any] = {}
     for endpoint, view in served:
-        blueprint = by_tag.setdefault(
-            endpoint.tag, Blueprint(endpoint.tag, __name__, description=_TAGS[endpoint.tag])
-        )
+        blueprint = by_tag.setdefault(endpoint.tag, Blueprint(endpoint.tag, __name__, description=_TAGS[endpoint.tag]))
         if endpoint.body is not None and endpoint.body.schema_name not in api.spec.components.schemas:
             api.spec.components.schema(endpoint.body.schema_name, schema=endpoint.body.schema)
         parameters = []

@@ -25,9 +25,7 @@ class DecimalText(fields.Field[Decimal]):
     def _serialize(self, value: Decimal | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else to_text(value)
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> Decimal:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Decimal:
         return read_decimal(value)
 
 
@@ -37,18 +35,14 @@ class Instant(fields.Field[datetime]):
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> datetime:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
         return read_instant(value)
 
 
 class IdText(fields.Field[str]):
     """A UUID as lower-case text."""
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> str:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         return read_id(value)
 
 
@@ -59,9 +53,7 @@ class Word(fields.Field[str]):
         super().__init__(**kwargs)
         self.words = tuple(word.value for word in words)
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> str:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if not isinstance(value, str) or value not in self.words:
             raise ValidationError(f"must be one of {', '.join(self.words)}")
         return value
@@ -70,9 +62,7 @@ class Word(fields.Field[str]):
 class Flag(fields.Field[bool]):
     """true or false, nothing that merely resembles them."""
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> bool:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
         if isinstance(value, bool):
             return value
         raise ValidationError("must be true or false")
@@ -85,16 +75,8 @@ class Count(fields.Field[int]):
         super().__init__(**kwargs)
         self.low, self.high, self.from_text = low, high, from_text
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> int:
-        if (
-            self.from_text
-            and isinstance(value, str)
-            and value.isascii()
-            and value.isdigit()
-            and len(value) < 12
-        ):
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if self.from_text and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
             raise ValidationError(f"must be a whole number from {self.low} to {self.high}")
@@ -104,9 +86,7 @@ class Count(fields.Field[int]):
 class QueryFlag(fields.Field[bool]):
     """true or false in a query string."""
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> bool:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
         if value in ("true", "false"):
             return bool(value == "true")
         raise ValidationError("must be true or false")
@@ -119,9 +99,7 @@ class Text(fields.Field[str]):
         super().__init__(**kwargs)
         self.longest, self.shortest = longest, shortest
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> str:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         return read_text(value, self.shortest, self.longest)
 
 

@@ -132,19 +132,13 @@ _ONE_OF = (
 def read_draft(value: Any) -> tuple[OrderDraft | None, list[FieldError]]:
     """(draft, no errors) or (None, every error of the order)."""
     if not isinstance(value, dict):
-        return None, [
-            FieldError("", "must be a JSON object", "send an object with side, quantity and order_type")
-        ]
+        return None, [FieldError("", "must be a JSON object", "send an object with side, quantity and order_type")]
     values, errors = read_fields(value, _READERS)
     for name, fix in _REQUIRED.items():
         if name not in values and not any(error.field == name for error in errors):
             errors.append(FieldError(name, "is required", fix))
     for one, other, fix in _ONE_OF:
-        if (
-            one not in values
-            and other not in values
-            and not any(error.field in (one, other) for error in errors)
-        ):
+        if one not in values and other not in values and not any(error.field in (one, other) for error in errors):
             errors.append(FieldError(one, f"is required, or {other}", fix))
     if errors:
         return None, errors
@@ -194,9 +188,7 @@ class OrderBody:
 
 def refused(errors: list[FieldError]) -> Problem:
     """422 for these fields; `invalid_number` when only numbers are at fault."""
-    numbers_only = errors and all(
-        error.fix == DECIMAL_FIX and error.detail != "is required" for error in errors
-    )
+    numbers_only = errors and all(error.fix == DECIMAL_FIX and error.detail != "is required" for error in errors)
     return Problem("invalid_number" if numbers_only else "invalid_request", summary(errors), errors=errors)
 
 
@@ -246,8 +238,7 @@ def _unknown_fix(key: str, readers: Mapping[str, Any]) -> str:
 
 
 REPLACE_READERS: dict[str, tuple[Reader, str]] = {
-    name: _READERS[name]
-    for name in ("quantity", "limit_price", "stop_price", "trail_amount", "trail_percent")
+    name: _READERS[name] for name in ("quantity", "limit_price", "stop_price", "trail_amount", "trail_percent")
 }
 
 

@@ -22,9 +22,7 @@ REQUEST_FIELDS = tuple(
 )
 """What the request keeps for good; its terms may be replaced and are shown as they are now."""
 ORDER_FIELDS = tuple(
-    name
-    for name in Order.__struct_fields__
-    if name not in {"request", "place", "replace", "cancel", "lease_token"}
+    name for name in Order.__struct_fields__ if name not in {"request", "place", "replace", "cancel", "lease_token"}
 )
 
 

@@ -105,9 +105,7 @@ class Problem(Exception):
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
-            "errors": [
-                {"field": error.field, "detail": error.detail, "fix": error.fix} for error in self.errors
-            ],
+            "errors": [{"field": error.field, "detail": error.detail, "fix": error.fix} for error in self.errors],
             "request_id": request_id,
             **self.extra,
         }

@@ -40,9 +40,7 @@ class Grant(msgspec.Struct, frozen=True):
 class RateLimiter:
     """The buckets of one process. Thread-safe; the callers seen longest ago are forgotten first."""
 
-    def __init__(
-        self, rates: dict[Bucket, Rate], monotonic: Callable[[], float], *, remembered: int = 20_000
-    ) -> None:
+    def __init__(self, rates: dict[Bucket, Rate], monotonic: Callable[[], float], *, remembered: int = 20_000) -> None:
         self._rates = rates
         self._monotonic = monotonic
         self._remembered = remembered

@@ -31,9 +31,7 @@ def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -
     def serve(**path: Any) -> Response:
         caller = None if scope == Access.PUBLIC else caller_of(request, services.identity)
         if isinstance(scope, Scope) and caller is not None and scope not in caller.principal.scopes:
-            raise Problem(
-                "not_permitted", f"this needs the scope {scope.value}", extra={"scope": scope.value}
-            )
+            raise Problem("not_permitted", f"this needs the scope {scope.value}", extra={"scope": scope.value})
         who = caller.principal.principal_id if caller is not None else f"address:{request.remote_addr}"
         if caller is not None:
             bind_contextvars(tenant_id=caller.principal.tenant_id, principal=who)
@@ -122,9 +120,7 @@ def _query(endpoint: Endpoint, arguments: "MultiDict[str, str]") -> dict[str, An
             raise Problem(
                 "invalid_request",
                 f"{name}: is given twice",
-                errors=[
-                    FieldError(name, "is given twice", "give it once; several words go in one, with commas")
-                ],
+                errors=[FieldError(name, "is given twice", "give it once; several words go in one, with commas")],
             )
     return load(endpoint.query, arguments.to_dict())
 

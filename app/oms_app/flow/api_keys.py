@@ -25,9 +25,7 @@ def is_well_formed(key: str) -> bool:
     if len(key) != _LENGTH or not key.startswith(PREFIX) or not key.isascii():
         return False
     body = key[:-CHECK_LENGTH]
-    return key[len(PREFIX) + ID_LENGTH] == "_" and secrets.compare_digest(
-        _checksum(body), key[-CHECK_LENGTH:]
-    )
+    return key[len(PREFIX) + ID_LENGTH] == "_" and secrets.compare_digest(_checksum(body), key[-CHECK_LENGTH:])
 
 
 def shown_prefix(key: str) -> str:

@@ -5,9 +5,7 @@ so that signing out, revoking a key or closing a user is seen by every process w
 """
 
 import hmac
-import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -15,6 +13,7 @@ import msgspec
 
 from oms_app.flow.api_keys import is_well_formed, key_hash, new_api_key, shown_prefix
 from oms_app.flow.errors import FlowError
+from oms_app.flow.known_callers import Caller, KnownCallers
 from oms_app.flow.passwords import Overloaded, Passwords
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import ROLES, Scope, scopes_of
@@ -55,25 +54,11 @@ class TokenPair(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...]
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """Who asks: the principal, and the session when a person signed in."""
-
-    principal: Principal
-    session_id: str | None
-    expires_at: datetime | None
-
-
 class NewApiKey(msgspec.Struct, frozen=True):
     """A key just made; `api_key` is shown this once."""
 
     api_key: str
     row: ApiKeyRow
-
-
-class _Remembered(msgspec.Struct):
-    caller: Caller
-    checked_at: datetime
-    is_rechecked: bool = False
 
 
 class Identity:
@@ -93,8 +78,7 @@ class Identity:
         self._clock = clock
         self._passwords = passwords or Passwords()
         self._settings = settings or IdentitySettings()
-        self._seen: OrderedDict[str, _Remembered] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known = KnownCallers(clock, recheck_s=self._settings.recheck_s, remembered=self._settings.remembered)
 
     # People -----------------------------------------------------------------------------------------------
 
@@ -102,9 +86,7 @@ class Identity:
         """The id of a new user who is a member of the tenant. Raises InvalidRequest on a bad e-mail or password."""
         email = _clean_email(email)
         user_id = str(uuid.uuid4())
-        user = UserRow(
-            user_id=user_id, email=email, password_hash=self._passwords.hash(password), is_active=True
-        )
+        user = UserRow(user_id=user_id, email=email, password_hash=self._passwords.hash(password), is_active=True)
         if role not in ROLES:
             raise InvalidRequest(f"a role is one of {', '.join(ROLES)}", field="role")
         try:
@@ -162,9 +144,7 @@ class Identity:
             following = self._successor(row, presented, now)
             if self._rows.rotate_session(row.session_id, presented, token_hash(following), now):
                 return self._renewed(row, following, now)
-            row = self._live_session(
-                claims.session_id, now
-            )  # another refresh with the same token was quicker
+            row = self._live_session(claims.session_id, now)  # another refresh with the same token was quicker
         if row.previous_hash == presented and now - row.rotated_at <= GRACE:
             return self._renewed(row, self._successor(row, presented, row.rotated_at), now)
         self.sign_out(row.session_id)
@@ -173,22 +153,20 @@ class Identity:
     def sign_out(self, session_id: str) -> None:
         """Close a session: its tokens are refused from now on, by other processes within a second."""
         self._rows.revoke_session(session_id, self._clock())
-        self._forget(lambda seen: seen.caller.session_id == session_id)
+        self._known.forget(lambda caller: caller.session_id == session_id)
 
     # Every request ----------------------------------------------------------------------------------------
 
     def caller_of_token(self, token: str) -> Caller:
         """Who holds an access token. Raises InvalidToken."""
-        return self._known_or_read(token_hash(token), lambda now: self._read_token(token, now))
+        return self._known.known_or_read(token_hash(token), lambda now: self._read_token(token, now))
 
     def caller_of_key(self, key: str) -> Caller:
         """Who holds an API key. Raises InvalidToken."""
         if not is_well_formed(key):
-            raise InvalidToken(
-                "this is no API key of this system", fix="copy the whole key, with its checksum"
-            )
+            raise InvalidToken("this is no API key of this system", fix="copy the whole key, with its checksum")
         digest = key_hash(key)
-        return self._known_or_read(digest, lambda now: self._read_key(key, digest, now))
+        return self._known.known_or_read(digest, lambda now: self._read_key(key, digest, now))
 
     def _read_token(self, token: str, now: datetime) -> Caller:
         claims = self._signer.read(token, TokenKind.ACCESS, now)
@@ -273,7 +251,7 @@ class Identity:
     def revoke_key(self, tenant_id: TenantId, key_id: str) -> bool:
         """Whether the tenant had such a key; from now on it is refused, by other processes within a second."""
         known = self._rows.revoke_key(tenant_id, key_id, self._clock())
-        self._forget(lambda seen: seen.caller.principal.principal_id == f"key:{key_id}")
+        self._known.forget(lambda caller: caller.principal.principal_id == f"key:{key_id}")
         return known
 
     def _owner(self, principal: Principal) -> str:
@@ -336,9 +314,7 @@ class Identity:
         return self._pair(row.session_id, row.user_id, membership, refresh, now, row.expires_at)
 
     def _successor(self, row: SessionRow, after: str, issued_at: datetime) -> str:
-        return self._refresh_token(
-            row.session_id, row.user_id, row.tenant_id, after, issued_at, row.expires_at
-        )
+        return self._refresh_token(row.session_id, row.user_id, row.tenant_id, after, issued_at, row.expires_at)
 
     def _refresh_token(
         self, session_id: str, user_id: str, tenant_id: str, after: str, issued_at: datetime, ends: datetime
@@ -356,56 +332,6 @@ class Identity:
         )
         return self._signer.sign(claims)
 
-    def _known_or_read(self, digest: str, read: Callable[[datetime], Caller]) -> Caller:
-        known = self._recall(digest)
-        if known is not None:
-            return known
-        now = self._clock()
-        try:
-            caller = read(now)
-        except BaseException:
-            self._forget_one(digest)
-            raise
-        return self._remember(digest, caller, now)
-
-    def _recall(self, digest: str) -> Caller | None:
-        seen = self._seen.get(digest)
-        if seen is None:
-            return None
-        now = self._clock()
-        if seen.caller.expires_at is not None and seen.caller.expires_at <= now:
-            self._forget_one(digest)
-            return None
-        age_s = (now - seen.checked_at).total_seconds()
-        if 0 <= age_s < self._settings.recheck_s:
-            return seen.caller
-        if 0 <= age_s < 2 * self._settings.recheck_s and not self._begins_to_recheck(seen):
-            return seen.caller
-        return None
-
-    def _begins_to_recheck(self, seen: _Remembered) -> bool:
-        """True for the first who asks: it reads the row again, the others go on with what is known meanwhile."""
-        with self._lock:
-            begins = not seen.is_rechecked
-            seen.is_rechecked = True
-            return begins
-
-    def _remember(self, digest: str, caller: Caller, now: datetime) -> Caller:
-        with self._lock:
-            self._seen[digest] = _Remembered(caller=caller, checked_at=now)
-            while len(self._seen) > self._settings.remembered:
-                self._seen.popitem(last=False)
-        return caller
-
-    def _forget_one(self, digest: str) -> None:
-        with self._lock:
-            self._seen.pop(digest, None)
-
-    def _forget(self, concerned: Callable[[_Remembered], bool]) -> None:
-        with self._lock:
-            for digest in [digest for digest, seen in self._seen.items() if concerned(seen)]:
-                del self._seen[digest]
-
 
 def _is_live(row: ApiKeyRow, now: datetime) -> bool:
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
@@ -414,11 +340,7 @@ def _is_live(row: ApiKeyRow, now: datetime) -> bool:
 def _clean_email(email: str) -> str:
     cleaned = email.strip().lower()
     name, at, domain = cleaned.partition("@")
-    if (
-        not (name and at and domain)
-        or len(cleaned) > 254
-        or any(character.isspace() for character in cleaned)
-    ):
+    if not (name and at and domain) or len(cleaned) > 254 or any(character.isspace() for character in cleaned):
         raise InvalidRequest("an e-mail address such as name@example.com is needed", field="email")
     return cleaned
 

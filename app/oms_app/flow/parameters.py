@@ -19,9 +19,7 @@ def check_params(contributed: type[Contributed], values: dict[str, Any]) -> None
 
 def secret_fields(contributed: type[Contributed]) -> frozenset[str]:
     """The names of the parameters that are secrets."""
-    return frozenset(
-        info.name for info in msgspec.structs.fields(contributed.Params) if _holds_secret(info.type)
-    )
+    return frozenset(info.name for info in msgspec.structs.fields(contributed.Params) if _holds_secret(info.type))
 
 
 def parted(contributed: type[Contributed], values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

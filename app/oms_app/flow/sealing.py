@@ -31,9 +31,7 @@ class Sealer:
     def seal(self, tenant_id: str, table: str, row_id: str, secrets: dict[str, str]) -> bytes:
         """The secrets, encrypted and bound to their row."""
         nonce = os.urandom(_NONCE)
-        sealed = self._cipher.encrypt(
-            nonce, msgspec.json.encode(secrets), _bound_to(tenant_id, table, row_id)
-        )
+        sealed = self._cipher.encrypt(nonce, msgspec.json.encode(secrets), _bound_to(tenant_id, table, row_id))
         return FORMAT + nonce + sealed
 
     def open(self, tenant_id: str, table: str, row_id: str, sealed: bytes) -> dict[str, Any]:

@@ -48,9 +48,7 @@ class Strategies:
         strategy_id = self._new_id()
         with self._store.tenant_unit(principal.tenant_id) as unit:
             _account(unit, principal, account_id)
-            rows.create_strategy(
-                unit, strategy_id, name=name, strategy=strategy, account_id=account_id, params=params
-            )
+            rows.create_strategy(unit, strategy_id, name=name, strategy=strategy, account_id=account_id, params=params)
             return _strategy(unit, principal, strategy_id)
 
     def change(
@@ -62,13 +60,9 @@ class Strategies:
             if params is not None:
                 self._check(known.strategy, params)
                 if _open_run(unit, strategy_id) is not None:
-                    raise StateConflict(
-                        "the strategy is running; stop it before you change its params", field="params"
-                    )
+                    raise StateConflict("the strategy is running; stop it before you change its params", field="params")
             asked = {"name": name, "params": params}
-            rows.update_strategy(
-                unit, strategy_id, **{key: value for key, value in asked.items() if value is not None}
-            )
+            rows.update_strategy(unit, strategy_id, **{key: value for key, value in asked.items() if value is not None})
             return _strategy(unit, principal, strategy_id)
 
     def close(self, principal: Principal, strategy_id: str) -> None:
@@ -135,9 +129,7 @@ class Strategies:
         registered = self._registries.strategies.get(strategy)
         if registered is None:
             known = ", ".join(self._registries.strategies) or "none is installed"
-            raise InvalidRequest(
-                f"no plugin provides the strategy {strategy}; known: {known}", field="strategy"
-            )
+            raise InvalidRequest(f"no plugin provides the strategy {strategy}; known: {known}", field="strategy")
         check_params(registered.contributed, params)
 
 

@@ -27,9 +27,7 @@ LONGEST_URL = 2000
 class Webhooks:
     """The one door for webhooks."""
 
-    def __init__(
-        self, store: SqlStore, registries: Registries, sealer: Sealer, new_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, store: SqlStore, registries: Registries, sealer: Sealer, new_id: Callable[[], str]) -> None:
         self._store = store
         self._registries = registries
         self._sealer = sealer
@@ -122,9 +120,7 @@ class Webhooks:
             raise InvalidRequest(f"no plugin provides the sink {name}; known: {known}", field="sink")
         return registered.contributed
 
-    def _checked(
-        self, contributed: Any, url: str, params: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, str]]:
+    def _checked(self, contributed: Any, url: str, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """(parameters to show, secrets to seal), once the sink's own Params accept them together with the URL."""
         parts = _split(url)
         if parts is None or parts.scheme not in ("https", "http") or not parts.hostname or parts.username:
@@ -133,9 +129,7 @@ class Webhooks:
         try:
             check_params(contributed, {**params, **address})
         except InvalidRequest as error:
-            raise InvalidRequest(
-                error.detail, field="url" if error.field == "params.url" else error.field
-            ) from None
+            raise InvalidRequest(error.detail, field="url" if error.field == "params.url" else error.field) from None
         return parted(contributed, params)
 
     def _sealed(self, principal: Principal, webhook_id: str, hidden: dict[str, str]) -> bytes | None:

@@ -59,9 +59,7 @@ def instrument_asked(unit: RowsUnit, asked: Mapping[str, Any]) -> tuple[str | No
     venue = asked.get("exchange") or venue
     if not venue:
         return name, wanted
-    found = list_instruments(
-        unit, InstrumentFilter(symbol=name, venue=venue, is_active=None), Paging(limit=1)
-    )
+    found = list_instruments(unit, InstrumentFilter(symbol=name, venue=venue, is_active=None), Paging(limit=1))
     only = found.items[0].instrument_id if found.items else NONE_AT_ALL
     return name, only if wanted in (None, only) else NONE_AT_ALL
 

@@ -35,9 +35,7 @@ def list_instruments(unit: RowsUnit, asked: Mapping[str, Any]) -> dict[str, Any]
 
 def find_instrument(unit: RowsUnit, instrument_id: str) -> dict[str, Any] | None:
     """One instrument."""
-    row = unit.connection.execute(
-        select(INSTRUMENTS).where(INSTRUMENTS.c.instrument_id == instrument_id)
-    ).one_or_none()
+    row = unit.connection.execute(select(INSTRUMENTS).where(INSTRUMENTS.c.instrument_id == instrument_id)).one_or_none()
     shown: dict[str, Any] | None = plain(instrument_from_row(row)) if row is not None else None
     return shown
 
@@ -53,9 +51,7 @@ def last_quote(unit: RowsUnit, name: str, max_age: timedelta) -> dict[str, Any]:
     query = select(INSTRUMENTS)
     named = [INSTRUMENTS.c.venue == venue] if venue else []
     found = unit.connection.execute(query.where(INSTRUMENTS.c.symbol == symbol, *named)).all()
-    found = (
-        found or unit.connection.execute(query.where(INSTRUMENTS.c.instrument_id.in_(aliased), *named)).all()
-    )
+    found = found or unit.connection.execute(query.where(INSTRUMENTS.c.instrument_id.in_(aliased), *named)).all()
     if not found:
         raise not_found(f"instrument: {name}")
     if len(found) > 1:

@@ -67,9 +67,7 @@ ENDPOINTS = (
             {
                 "name": Text(longest=200, required=True),
                 "scopes": ma.fields.List(Text(longest=60), required=True, validate=ma.validate.Length(1, 50)),
-                "account_ids": ma.fields.List(
-                    IdText(), allow_none=True, validate=ma.validate.Length(1, 1000)
-                ),
+                "account_ids": ma.fields.List(IdText(), allow_none=True, validate=ma.validate.Length(1, 1000)),
                 "expires_at": Instant(allow_none=True),
             },
         ),

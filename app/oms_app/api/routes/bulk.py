@@ -151,9 +151,7 @@ def _placed(index: int, draft: OrderDraft, item: ItemResult) -> dict[str, Any]:
 
 
 def _unread(index: int, errors: list[FieldError]) -> dict[str, Any]:
-    named = [
-        FieldError(f"orders[{index}].{error.field}".rstrip("."), error.detail, error.fix) for error in errors
-    ]
+    named = [FieldError(f"orders[{index}].{error.field}".rstrip("."), error.detail, error.fix) for error in errors]
     return _failed(index, Problem("invalid_request", summary(named), errors=named), None)
 
 
@@ -189,15 +187,11 @@ def _charge(call: Call, orders: int) -> None:
 def _check_size(size: int, field: str) -> None:
     if size > MAX_BULK:
         fix = f"send at most {MAX_BULK} in one request"
-        raise Problem(
-            "bulk_too_large", f"{size} items in one request", errors=[FieldError(field, "has too many", fix)]
-        )
+        raise Problem("bulk_too_large", f"{size} items in one request", errors=[FieldError(field, "has too many", fix)])
 
 
 def _wrong(field: str, detail: str, fix: str) -> Problem:
-    return Problem(
-        "invalid_request", f"{field or 'the body'} {detail}", errors=[FieldError(field, detail, fix)]
-    )
+    return Problem("invalid_request", f"{field or 'the body'} {detail}", errors=[FieldError(field, detail, fix)])
 
 
 ENDPOINTS = (

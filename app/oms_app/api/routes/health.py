@@ -55,9 +55,7 @@ def _migrations(call: Call) -> Check:
     except StoreUnavailable:
         return Check("migrations", "failed", "the database cannot be reached")
     if revision != _newest():
-        return Check(
-            "migrations", "failed", f"the tables are at {revision}, not {_newest()}; run `oms db upgrade`"
-        )
+        return Check("migrations", "failed", f"the tables are at {revision}, not {_newest()}; run `oms db upgrade`")
     return Check("migrations", "ok")
 
 
@@ -77,9 +75,7 @@ def _sessions(call: Call) -> Check:
     except (StoreUnavailable, DatabaseError):
         return Check("sessions", "failed", "the leases cannot be read")
     if len(held) < len(rows):
-        return Check(
-            "sessions", "failed", f"{len(rows) - len(held)} of {len(rows)} connections have no session"
-        )
+        return Check("sessions", "failed", f"{len(rows) - len(held)} of {len(rows)} connections have no session")
     return Check("sessions", "ok", f"{len(held)} connections have a session")
 
 

@@ -40,9 +40,7 @@ ENDPOINTS = (
         view=list_positions,
         scope=Scope.VIEW_POSITIONS,
         tag="positions",
-        query=list_query(
-            "symbol", "exchange", "account_id", "strategy_id", "instrument_id", "book", "with_closed"
-        ),
+        query=list_query("symbol", "exchange", "account_id", "strategy_id", "instrument_id", "book", "with_closed"),
         answers={200: "PositionList"},
         aliases=(also_oms("GET", "/positions"),),
     ),

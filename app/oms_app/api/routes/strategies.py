@@ -19,9 +19,7 @@ RUN = "/strategies/runs/<uuid:run_id>"
 
 def list_strategies(call: Call) -> Answer:
     """List strategies, newest first."""
-    found = _strategies(call).list(
-        call.principal, paging_of(call.query, dated=True), status=call.query.get("status")
-    )
+    found = _strategies(call).list(call.principal, paging_of(call.query, dated=True), status=call.query.get("status"))
     return Answer(page_of(found))
 
 
@@ -29,9 +27,7 @@ def create_strategy(call: Call) -> Answer:
     """Make a strategy of a plugin's class, with its parameters; it does not run yet."""
     asked = call.body
     if ("strategy" in asked) == ("plugin" in asked):
-        raise invalid(
-            "strategy", "strategy: is required, once", "send the name of the class; GET /api/v1/plugins"
-        )
+        raise invalid("strategy", "strategy: is required, once", "send the name of the class; GET /api/v1/plugins")
     view = _strategies(call).create(
         call.principal,
         name=asked["name"],
@@ -77,9 +73,7 @@ def stop_strategy(call: Call, strategy_id: str) -> Answer:
 
 def list_runs(call: Call, strategy_id: str) -> Answer:
     """List a strategy's runs, newest first."""
-    return Answer(
-        page_of(_strategies(call).runs(call.principal, strategy_id, paging_of(call.query, dated=True)))
-    )
+    return Answer(page_of(_strategies(call).runs(call.principal, strategy_id, paging_of(call.query, dated=True))))
 
 
 def get_run(call: Call, run_id: str) -> Answer:
