@@ -19,7 +19,7 @@ import pytest
 
 from oms_kernel.simulation.synthetic import write_quotes_csv
 from oms_kernel.testkit.builders import an_instrument
-from tests.system import running_system
+from tests.processes.system import System
 
 REAL = Path(os.environ.get("OMS_MARKET_DATA", "/nowhere")) / "spy-quotes-1s-2013-10-07.csv.gz"
 DEADLINE_S = 60.0
@@ -31,25 +31,25 @@ pytestmark = pytest.mark.integration
 class Api:
     """The running system as a program sees it."""
 
-    def __init__(self, facts: Any) -> None:
+    def __init__(self, facts: dict[str, Any]) -> None:
         self.facts = facts
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - loopback only
-            f"{self.facts.url}/api/v1/{path}",
+        request = urllib.request.Request(
+            f"{self.facts['url']}/api/v1/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"X-API-Key": self.facts.api_key, "Content-Type": "application/json"},
+            headers={"X-API-Key": self.facts["api_key"], "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=20) as answer:
                 return json.loads(answer.read(), parse_float=Decimal)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path} {body}: {error.read().decode()}") from error
 
     def place(self, side: str, quantity: str, order_type: str, **fields: str) -> str:
         body = {
-            "account_id": self.facts.account_id,
+            "account_id": self.facts["account_id"],
             "symbol": "SPY",
             "side": side,
             "quantity": quantity,
@@ -104,18 +104,17 @@ def synthetic_day(folder: Path) -> Path:
     return path
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "synthetic",
-        pytest.param("real", marks=pytest.mark.skipif(not REAL.exists(), reason="no OMS_MARKET_DATA")),
-    ],
-)
+@pytest.fixture(scope="module", params=["synthetic", *(["real"] if REAL.exists() else [])])
 def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Api]]:
     home = tmp_path_factory.mktemp("day")
     path = synthetic_day(home) if request.param == "synthetic" else REAL
-    with running_system(home, "--feed", str(path), "--speed", "20") as facts:
-        yield path, Api(facts)
+    system = System(home / "home")
+    try:
+        system.start("--feed", str(path), "--speed", "20")
+        yield path, Api(system.demo)
+        system.stop()
+    finally:
+        system.close()
 
 
 def test_orders_of_every_type_fill_at_prices_that_the_quotes_allow_and_the_books_add_up(day: tuple[Path, Api]) -> None:
