@@ -42,7 +42,7 @@ def site(database: str, *, sessions: bool) -> Iterator[Site]:
         floor.make_table(beside)
         stack.callback(system.stop)
         system.start(*(["sim_broker", "session"] if sessions else []), "api")
-        port = stack.enter_context(_floor(beside, WORKERS[database], system.home.parent))
+        port = stack.enter_context(served_floor(beside, WORKERS[database], system.home.parent))
         yield Site(system, f"http://127.0.0.1:{port}/orders", f"http://127.0.0.1:{port}/nothing")
 
 
@@ -84,7 +84,7 @@ def _postgres_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _floor(database: str, workers: int, folder: Path) -> Iterator[int]:
+def served_floor(database: str, workers: int, folder: Path) -> Iterator[int]:
     """The port at which the floor answers."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.floor", "--database", database, "--port", str(port)]
