@@ -18,6 +18,8 @@ SECRET_NAMES = re.compile(
 )
 NOT_SECRET = frozenset({"lease_token", "key_id", "token_id", "idempotency_key_hash"})
 """Names that look secret and are not."""
+CHATTY = ("alembic", "httpcore2", "httpx2")
+"""Libraries whose remarks are worth a line only when something is wrong."""
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@\s/]+@")
 _KEYS = re.compile(r"\b(oms_live|whsec)_[A-Za-z0-9_.+/=-]{16,}")
@@ -59,6 +61,8 @@ def configure_logging(process: str, level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

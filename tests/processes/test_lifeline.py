@@ -13,6 +13,8 @@ import pytest
 
 from oms_app.lifeline import AlreadyRunning, Heartbeats, HomeLock, Pulse
 
+pytestmark = pytest.mark.integration
+
 GRANDCHILD = """
 import os, sys, time
 from oms_app.lifeline import die_with_parent
@@ -22,8 +24,6 @@ time.sleep(60)
 """
 PARENT = """
 import os, subprocess, sys, time
-
-pytestmark = pytest.mark.integration
 subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())])
 time.sleep(60)
 """

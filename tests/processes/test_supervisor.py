@@ -15,12 +15,12 @@ import pytest
 from oms_app.cli.supervisor import Child, ChildSpec, Supervisor
 from oms_app.lifeline import Heartbeats
 
+pytestmark = pytest.mark.integration
+
 LIVING = """
 import signal, sys, time
 from pathlib import Path
 from oms_app.lifeline import Pulse, die_with_parent
-
-pytestmark = pytest.mark.integration
 name, home = sys.argv[1], Path(sys.argv[2])
 pulse = Pulse(name, home / "hearts")
 def stop(*_):

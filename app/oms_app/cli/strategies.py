@@ -10,7 +10,7 @@ import msgspec
 from oms_app.cli.connection import Api, connected
 from oms_app.cli.output import json_option, print_facts, print_table, show
 
-COLUMNS = ("strategy_id", "name", "plugin", "account_id", "status", "params")
+COLUMNS = ("strategy_id", "name", "strategy", "account_id", "status", "params", "error")
 RUNS = ("run_id", "status", "started_at", "stopped_at", "error")
 
 
