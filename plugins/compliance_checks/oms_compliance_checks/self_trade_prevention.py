@@ -9,9 +9,9 @@ import msgspec
 
 from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView
-from oms_kernel.domain.decision import Outcome, Verdict, passed
+from oms_kernel.domain.decision import Verdict, denied, passed
 from oms_kernel.domain.lifecycle import is_open_request
-from oms_kernel.domain.money import to_text
+from oms_kernel.domain.money import add, share, subtract, to_text
 from oms_kernel.domain.order import Order, OrderType, Side
 
 AT_ONCE = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.MARKET_ON_CLOSE, OrderType.LIMIT_ON_CLOSE})
@@ -28,13 +28,20 @@ class SelfTradeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose orders may not meet."""
 
     scope: Annotated[Scope, described("Whose orders may not meet each other")] = Scope.ACCOUNT
+    reach: Annotated[
+        Decimal,
+        described(
+            "How far beyond the touch an order without a limit is taken to trade", "%", ge=Decimal(0), le=Decimal(100)
+        ),
+    ] = Decimal(2)
 
 
 class SelfTradePrevention:
     """Denies an order, new or modified, that crosses an open opposite order of its own account.
 
-    A price crosses when BUY >= SELL; an order without a limit crosses every opposite one. Open orders count until it
-    is proved that they ended: doubtful ones, ones being cancelled, and with both prices while a replace is open.
+    A price crosses when BUY >= SELL. An order without a limit counts as one `reach` percent beyond the opposite quote;
+    without a fresh quote, and as an open order, it crosses every opposite one. Open orders count until it is proved
+    that they ended: doubtful ones, ones being cancelled, and with both prices while a replace is open.
     Orders that wait for a trigger count neither as new nor as open ones.
     """
 
@@ -44,6 +51,7 @@ class SelfTradePrevention:
 
     def __init__(self, params: SelfTradeParams) -> None:
         self.scope = params.scope
+        self.reach = params.reach
         self.passed = passed(self.name)
 
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
@@ -51,23 +59,25 @@ class SelfTradePrevention:
         request = intent.request
         if request.order_type not in AT_ONCE:
             return self.passed
+        price = self._price(intent)
         for order in view.open_orders(request.account_id, request.instrument_id, request.side.opposite):
             for resting in _prices(order):
-                if _crosses(request.side, request.limit_price, resting):
+                if _crosses(request.side, price, resting):
                     return self._denied(intent, order, resting)
         return self.passed
 
+    def _price(self, intent: OrderIntent) -> Decimal | None:
+        """The worst price at which the order is taken to trade; None for any."""
+        if intent.request.limit_price is not None or intent.price is None:
+            return intent.request.limit_price
+        away = share(intent.price, self.reach, Decimal(100))
+        return add(intent.price, away) if intent.request.side is Side.BUY else subtract(intent.price, away)
+
     def _denied(self, intent: OrderIntent, order: Order, resting: Decimal | None) -> Verdict:
         at = f"at {to_text(resting)}" if resting is not None else "at any price"
-        return Verdict(
-            rule=self.name,
-            outcome=Outcome.DENY,
-            code=self.name,
-            message=f"the order would meet the account's own {order.request.side.value} order {order.order_id} {at}",
-            observed=intent.request.limit_price,
-            limit=resting,
-            unit=intent.instrument.currency,
-        )
+        text = f"the order would meet the account's own {order.request.side.value} order {order.order_id} {at}"
+        price, unit = self._price(intent), intent.instrument.currency
+        return denied(self.name, self.name, text, observed=price, limit=resting, unit=unit)
 
 
 def _prices(order: Order) -> Iterator[Decimal | None]:

@@ -245,3 +245,18 @@ def test_other_accounts_and_instruments_may_trade_with_each_other(scene: Scene) 
     scene.accept(scene.order(Side.SELL, limit_price="101", account_id=other))
     scene.accept(scene.order(Side.SELL, limit_price="101", instrument=scene.add(an_instrument("OTHER"))))
     assert scene.judge(prevention(), scene.order(Side.BUY)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("own", "outcome"), [("98.00", "DENY"), ("97.99", "PASS"), ("1.00", "PASS")])
+def test_a_market_order_meets_own_orders_within_its_reach_of_the_touch(scene: Scene, own: str, outcome: str) -> None:
+    """The bid is 99.99: two percent below it is 97.9902."""
+    scene.accept(scene.order(Side.BUY, 10, limit_price=own))
+    check = SelfTradePrevention(parse_params(SelfTradePrevention, {"reach": "2.0000"}))
+    assert scene.judge(check, scene.order(Side.SELL, 10)).outcome == outcome
+
+
+def test_without_a_quote_a_market_order_meets_every_own_opposite_order(scene: Scene) -> None:
+    scene.accept(scene.order(Side.BUY, 10, limit_price="1.00"))
+    scene.lose_quotes()
+    check = SelfTradePrevention(parse_params(SelfTradePrevention, {}))
+    assert scene.judge(check, scene.order(Side.SELL, 10)).outcome is Outcome.DENY
