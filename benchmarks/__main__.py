@@ -35,10 +35,11 @@ def main() -> int:
     for name in chosen:
         say(name)
         began = time.monotonic()
-        records += groups[name](plan, generator)
-        say(f"  took {time.monotonic() - began:.0f} s")
+        measured = list(groups[name](plan, generator))
+        write(options.out, measured)
+        records += measured
+        say(f"  took {time.monotonic() - began:.0f} s; written to {options.out}")
     print(table(records))
-    write(options.out, records)
     return 0
 
 
@@ -48,7 +49,6 @@ def write(path: Path, records: list[dict[str, Any]]) -> None:
     kept.update({one["name"]: one for one in records})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(list(kept.values()), indent=1) + "\n")
-    say(f"written to {path}")
 
 
 def say(text: str) -> None:

@@ -19,7 +19,7 @@ from benchmarks.record import PER_SECOND, record
 from benchmarks.sites import Site, site
 from benchmarks.system import OPEN_STATES, System
 
-DRAIN_S = 120
+DRAIN_S = 60
 MANY = 32
 FEW = 1
 BULK = 100
@@ -121,7 +121,7 @@ class Measure:
         return self._generator.send(load).rate
 
     def floor(self, name: str, connections: int) -> None:
-        """One round of the floor; the session stands still."""
+        """One round of the floor; the broker stands still."""
         with self._here.system.paused():
             answered = self._send(self._here.floor_url, self._order, connections, {"Content-Type": "application/json"})
         self._note(name, answered.rate, answered)
@@ -143,7 +143,8 @@ class Measure:
         deadline = time.monotonic() + DRAIN_S
         while self._here.system.count(*OPEN_STATES):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"orders are still under way {DRAIN_S} s after the load")
+                stored = self._here.system.states()
+                raise RuntimeError(f"orders are still under way {DRAIN_S} s after the load; stored: {stored}")
             time.sleep(0.02)
         self._note(name, (answered.requests - answered.failed) / (time.monotonic() - began), answered)
 
@@ -180,7 +181,7 @@ class Measure:
         # A few more than were answered: those under way at the end, and what the generator tried beforehand.
         self._following += (answered.requests + 2 * connections + 10) * text.count(MARK)
         if answered.failed or not answered.requests:
-            stored = self._here.system.refusals()
+            stored = self._here.system.states()
             raise RuntimeError(f"{answered.failed} of {answered.requests} requests to {url} failed; stored: {stored}")
         return answered
 
