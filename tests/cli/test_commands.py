@@ -13,6 +13,7 @@ from oms_app.cli import connection, errors
 from oms_app.cli.demo import read_demo_file, write_demo_file
 from oms_app.cli.main import COMMANDS, EXIT_CODES, cli
 from oms_app.cli.ports import PortReservation
+from oms_app.store.limits import list_limits, put_limit
 from tests.app_kit import demo_services, demo_settings
 
 
@@ -171,6 +172,40 @@ def test_a_disabled_plugin_is_shown_as_disabled(home: Path, monkeypatch: pytest.
     listed = json.loads(oms("plugins", "list", "--json").output)["plugins"]
     (one,) = [one for one in listed if one["name"] == "risk_rules"]
     assert (one["status"], one["contributions"]) == ("DISABLED", [])
+
+
+def test_limits_of_an_uninstalled_rule_are_listed_with_the_way_out_and_can_be_ended(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, facts = demo_services(demo_settings(home))
+    with services.store.tenant_unit(facts.tenant_id) as unit:  # type: ignore[arg-type]
+        put_limit(unit, "tenant-wide", rule="rule_of_old", params={})
+    services.close()
+    done = oms("plugins", "check")
+    assert done.exit_code == 1
+    for words in ("tenant-wide", "rule_of_old", "install the plugin again", "oms plugins end-limit LIMIT_ID"):
+        assert words in done.output
+    ended = json.loads(oms("plugins", "end-limit", "tenant-wide", "--json").output)["ended"]
+    assert ended == [
+        {"tenant_id": facts.tenant_id, "limit_id": "tenant-wide", "rule": "rule_of_old", "account_id": None}
+    ]
+    assert oms("plugins", "check").exit_code == 0
+    again = oms("plugins", "end-limit", "tenant-wide")
+    assert (again.exit_code, "is no limit without a rule" in again.output) == (1, True)
+
+
+def test_only_a_limit_whose_rule_is_gone_can_be_ended_by_its_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(oms("plugins", "check", "--json").output) == {"broken": [], "limits_without_rule": []}
+    services, facts = demo_services(demo_settings(home))
+    with services.store.tenant_unit(facts.tenant_id) as unit:  # type: ignore[arg-type]
+        in_force = {row.limit_id: row.rule for row in list_limits(unit)}
+    services.close()
+    by_rule = {rule: limit_id for limit_id, rule in in_force.items()}
+    assert oms("plugins", "end-limit", by_rule["price_collar"]).exit_code == 1
+    monkeypatch.setenv("OMS_DISABLED_PLUGINS", "risk_rules")
+    listed = json.loads(oms("plugins", "check", "--json").output.split("\nError")[0])["limits_without_rule"]
+    assert by_rule["price_collar"] in {one["limit_id"] for one in listed}
+    assert by_rule["restricted_list"] not in {one["limit_id"] for one in listed}
 
 
 @pytest.mark.parametrize(

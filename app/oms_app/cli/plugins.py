@@ -1,17 +1,22 @@
-"""`oms plugins`: what is installed, what it contributes, and why something was not loaded."""
+"""`oms plugins`: what is installed, what it contributes, why something was not loaded, and which limits miss a rule."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import click
+import msgspec
 
 from oms_app.cli.errors import CommandFailed
+from oms_app.cli.orphaned_limits import OrphanedLimit, end_orphaned_limit, orphaned_limits
 from oms_app.cli.output import json_option, print_facts, print_json, print_table, show
 from oms_app.config import read_settings
+from oms_kernel.host import PluginHost
+from oms_kernel.registry import Registries
 
 COLUMNS = ("name", "distribution", "version", "status", "load_ms", "contributes", "reason")
 CONTRIBUTIONS = ("kind", "name", "title")
+LIMITS = ("limit_id", "rule", "account_id", "tenant_id")
 
 
 @click.group()
@@ -23,7 +28,7 @@ def plugins() -> None:
 @json_option
 def list_plugins(as_json: bool) -> None:
     """List the installed plugins and what they contribute."""
-    found = _reports()
+    found = _reports(_load()[0])
     rows = [{**one, "contributes": ", ".join(item["name"] for item in one["contributions"])} for one in found]
     show(
         as_json,
@@ -37,11 +42,12 @@ def list_plugins(as_json: bool) -> None:
 @json_option
 def show_plugin(name: str, as_json: bool) -> None:
     """Show one plugin, its contributions and their parameters."""
-    found = [one for one in _reports() if name in (one["name"], one["distribution"])]
+    host, registries = _load()
+    found = [one for one in _reports(host) if name in (one["name"], one["distribution"])]
     if not found:
         raise CommandFailed(f"no plugin named {name}: `oms plugins list` shows what is installed")
     one = found[0]
-    schemas = _parameters(one)
+    schemas = _parameters(registries, one["name"])
     if as_json:
         print_json({**one, "parameters": schemas})
         return
@@ -60,17 +66,56 @@ def show_plugin(name: str, as_json: bool) -> None:
 @plugins.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Load every plugin; fails when one is broken or refused."""
-    bad = [one for one in _reports() if one["status"] in {"BROKEN", "REFUSED"}]
-    show(as_json, {"broken": bad}, lambda: print_table("Broken", COLUMNS, bad, empty="every plugin loads"))
-    if bad:
-        raise CommandFailed(f"{len(bad)} of the installed plugins cannot be used")
+    """Load every plugin and look for limits without a rule.
+
+    Fails when a plugin is broken or refused, and when a limit names a rule that no loaded plugin provides: it denies
+    every order that it covers.
+    """
+    host, registries = _load()
+    bad = [one for one in _reports(host) if one["status"] in {"BROKEN", "REFUSED"}]
+    orphans = orphaned_limits(read_settings(), registries)
+    rows = [msgspec.to_builtins(one) for one in orphans]
+
+    def for_people() -> None:
+        print_table("Broken", COLUMNS, bad, empty="every plugin loads")
+        print_table("Limits without a rule", LIMITS, rows, empty="every limit has its rule")
+
+    show(as_json, {"broken": bad, "limits_without_rule": rows}, for_people)
+    said = [f"{len(bad)} of the installed plugins cannot be used"] if bad else []
+    if orphans:
+        said.append(_way_out(orphans))
+    if said:
+        raise CommandFailed("\n".join(said))
 
 
-def _reports() -> list[dict[str, Any]]:
+@plugins.command("end-limit")
+@click.argument("limit_id")
+@json_option
+def end_limit(limit_id: str, as_json: bool) -> None:
+    """End LIMIT_ID, whose rule no loaded plugin provides.
+
+    The limit then denies nothing and checks nothing, from the next batch of orders on. Its row stays.
+    """
+    ended = end_orphaned_limit(read_settings(), _load()[1], limit_id)
+    rows = [msgspec.to_builtins(one) for one in ended]
+    show(as_json, {"ended": rows}, lambda: print_table("Ended", LIMITS, rows, empty=""))
+
+
+def _way_out(orphans: list[OrphanedLimit]) -> str:
+    rules = ", ".join(sorted({one.rule for one in orphans}))
+    return (
+        f"{len(orphans)} limits name a rule that no loaded plugin provides ({rules}) and deny every order they cover\n"
+        "  fix: install the plugin again, or end each with `oms plugins end-limit LIMIT_ID`"
+    )
+
+
+def _load() -> tuple[PluginHost, Registries]:
     from oms_app.bootstrap import build_plugins
 
-    host, _registries = build_plugins(read_settings())
+    return build_plugins(read_settings())
+
+
+def _reports(host: PluginHost) -> list[dict[str, Any]]:
     return [_report(one) for one in host.report()]
 
 
@@ -88,11 +133,9 @@ def _report(one: Any) -> dict[str, Any]:
     }
 
 
-def _parameters(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    from oms_app.bootstrap import build_plugins
+def _parameters(registries: Registries, plugin: str) -> dict[str, dict[str, Any]]:
     from oms_kernel.contracts.plugin import params_schema
 
-    _host, registries = build_plugins(read_settings())
     found: dict[str, dict[str, Any]] = {}
     for registry in (
         registries.brokers,
@@ -102,6 +145,6 @@ def _parameters(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
         registries.webhook_sinks,
     ):
         for registered in registry.values():
-            if registered.plugin == report["name"]:
+            if registered.plugin == plugin:
                 found[registered.name] = params_schema(registered.contributed)
     return found

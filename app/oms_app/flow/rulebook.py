@@ -4,7 +4,7 @@ A row of limits whose rule no loaded plugin provides denies every order of its s
 cannot be is not let through.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from oms_app.store.unit_of_work import LedgerConfig, LimitRow
 from oms_kernel.batch import RememberingRule
@@ -21,13 +21,11 @@ def make_rules(
 ) -> Sequence[RememberingRule]:
     """The rules of a ledger, new and without memory."""
     rules: list[RememberingRule] = []
-    left = {row.limit_id: row for row in config.limits}
     for gate, registry in ((Gate.COMPLIANCE, registries.compliance_checks), (Gate.RISK, registries.risk_rules)):
         for name, registered in registry.items():
             for row in config.limits:
                 if row.rule != name:
                     continue
-                left.pop(row.limit_id, None)
                 rules.append(
                     guard_rule(
                         registered,
@@ -38,8 +36,15 @@ def make_rules(
                         guard=guard_of(registered.plugin),
                     )
                 )
-    rules.extend(_missing(row) for row in left.values())
+    rules.extend(_missing(row) for row in limits_without_rule(registries, config.limits))
     return rules
+
+
+def limits_without_rule(registries: Registries, limits: Iterable[LimitRow]) -> list[LimitRow]:
+    """The limits whose rule no loaded plugin provides, in the order given; each denies every order of its scope."""
+    return [
+        row for row in limits if row.rule not in registries.compliance_checks and row.rule not in registries.risk_rules
+    ]
 
 
 def _key(row: LimitRow) -> str:
@@ -63,5 +68,5 @@ class _MissingRule:
             rule=self._name,
             outcome=Outcome.DENY,
             code=MISSING,
-            message=f"a limit names rule {self._name}, which no loaded plugin provides: install it, or end the limit",
+            message=f"a limit names rule {self._name}, which no loaded plugin provides; see `oms plugins check`",
         )
