@@ -108,6 +108,28 @@ def test_signing_out_is_seen_by_another_process_within_a_second(
         other.caller_of_token(pair.access_token)
 
 
+def test_a_new_password_ends_every_session_of_that_user_and_of_nobody_else(
+    store: SqlStore, identity: Identity, pair: TokenPair, tenant_id: TenantId, clock: Clock
+) -> None:
+    identity.create_user("bob@example.com", PASSWORD, tenant_id, "TRADER")
+    second, of_bob = identity.sign_in("anna@example.com", PASSWORD), identity.sign_in("bob@example.com", PASSWORD)
+    other = make_identity(store, clock)
+    for each in (pair, second, of_bob):
+        identity.caller_of_token(each.access_token)
+        other.caller_of_token(each.access_token)
+    assert identity.reset_password("anna@example.com", "another password of anna") == pair.user_id
+    for each in (pair, second):
+        with pytest.raises(InvalidToken, match="ended"):
+            identity.caller_of_token(each.access_token)
+        with pytest.raises(InvalidToken, match="ended"):
+            identity.refresh(each.refresh_token)
+    clock.forward(seconds=1)
+    with pytest.raises(InvalidToken, match="ended"):
+        other.caller_of_token(pair.access_token)
+    other.caller_of_token(of_bob.access_token)
+    identity.sign_in("anna@example.com", "another password of anna")
+
+
 def test_a_refresh_token_gives_new_tokens_of_the_same_session(
     identity: Identity, pair: TokenPair, clock: Clock
 ) -> None:

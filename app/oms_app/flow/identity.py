@@ -96,11 +96,13 @@ class Identity:
         return user_id
 
     def reset_password(self, email: str, password: str) -> str | None:
-        """The id of the user, who has this password now; None when nobody has the e-mail."""
+        """The id of the user, who has this password now and no session any more; None when nobody has the e-mail."""
         user = self._rows.user_by_email(_clean_email(email))
         if user is None:
             return None
         self._rows.set_password(user.user_id, self._passwords.hash(password))
+        self._rows.revoke_sessions_of(user.user_id, self._clock())
+        self._known.forget(lambda caller: caller.principal.principal_id == f"user:{user.user_id}")
         return user.user_id
 
     def sign_in(self, email: str, password: str, *, tenant_id: TenantId | None = None) -> TokenPair:

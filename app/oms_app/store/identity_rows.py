@@ -83,6 +83,9 @@ class IdentityRows(Protocol):
     def revoke_session(self, session_id: str, now: datetime) -> None:
         """End a session, if it has not ended."""
 
+    def revoke_sessions_of(self, user_id: str, now: datetime) -> None:
+        """End every session of a user that has not ended."""
+
     def add_key(self, key: ApiKeyRow) -> None:
         """Store a new key."""
 

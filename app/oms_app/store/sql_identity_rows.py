@@ -151,6 +151,15 @@ class SqlIdentityRows:
                 .values(revoked_at=now, updated_at=unit.now)
             )
 
+    def revoke_sessions_of(self, user_id: str, now: datetime) -> None:
+        """End every session of a user that has not ended."""
+        with self._store.platform_unit() as unit:
+            unit.connection.execute(
+                update(USER_SESSIONS)
+                .where(USER_SESSIONS.c.user_id == user_id, USER_SESSIONS.c.revoked_at.is_(None))
+                .values(revoked_at=now, updated_at=unit.now)
+            )
+
     def add_key(self, key: ApiKeyRow) -> None:
         """Store a new key: its hash for the platform, the rest for the tenant."""
         tenant_id = TenantId(key.tenant_id)
