@@ -157,6 +157,8 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
     defaults: dict[str, Any] = {}
     if "environment" not in values:
         defaults["environment"] = Environment.PRODUCTION if production else Environment.EMBEDDED
+    if settings.debug and "log_level" not in values:
+        defaults["log_level"] = LogLevel.DEBUG
     if "lease_s" not in values:
         defaults["lease_s"] = 10.0 if production else 20.0
     if "api_workers" not in values:

@@ -45,6 +45,19 @@ def test_a_wrong_setting_is_refused_by_name_with_its_fix(env: dict[str, str], wo
     assert words in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("env", "level"),
+    [
+        ({"DEBUG": "true"}, "debug"),
+        ({"OMS_DEBUG": "1"}, "debug"),
+        ({"DEBUG": "false"}, "info"),
+        ({"DEBUG": "true", "OMS_LOG_LEVEL": "warning"}, "warning"),
+    ],
+)
+def test_debug_sets_the_log_level_that_was_not_given(env: dict[str, str], level: str) -> None:
+    assert read_settings(env).log_level == level
+
+
 def test_a_value_may_come_from_a_file_and_the_environment_wins_over_the_toml(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k" * 40 + "\n")
     (tmp_path / "oms.toml").write_text('port = 9000\nlease_s = 3\ndisabled_plugins = ["a"]\n')
