@@ -134,6 +134,7 @@ def capabilities(registries: Registries, broker: str) -> BrokerCapabilities | No
 def create_app(services: Services) -> Flask:
     """The WSGI application of `oms api`: the API and the dashboard."""
     from oms_app.api import create_api
+    from oms_app.api.app import require_permissions
     from oms_app.api.rate_limit import Bucket
     from oms_app.dashboard import create_dashboard
 
@@ -145,6 +146,7 @@ def create_app(services: Services) -> Flask:
         return grant is None or grant.allowed
 
     app.register_blueprint(create_dashboard(services, may_sign_in))
+    require_permissions(app)
     return app
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import structlog
-from flask import Blueprint, Response, g, redirect, render_template, request
+from flask import Blueprint, Response, g, redirect, render_template, request, send_from_directory
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -23,6 +24,7 @@ from oms_kernel.domain.errors import KernelError
 
 log = structlog.get_logger(__name__)
 PUBLIC = "public"
+STATIC = Path(__file__).parent / "static"
 View = Callable[..., ResponseReturnValue]
 
 
@@ -38,9 +40,7 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
         secure=settings.url.startswith("https:"),
         lifetime_s=int(settings.refresh_token_s),
     )
-    blueprint = Blueprint(
-        "dashboard", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
-    )
+    blueprint = Blueprint("dashboard", __name__, template_folder="templates")
     desk = Desk(services, DeskRows(services.store), sessions, max_age=timedelta(seconds=settings.quote_max_age_s))
     door = sign_in.Door(services.identity, sessions, may_try)
 
@@ -49,6 +49,7 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
         guarded.oms_scope = scope  # type: ignore[attr-defined]  # every route says who may call it
         blueprint.add_url_rule(rule, view.__name__, guarded, methods=[method])
 
+    route("/static/<path:filename>", static, PUBLIC)
     route("/login", door.show_login, PUBLIC)
     route("/login", door.log_in, PUBLIC, "POST")
     route("/login/renew", door.renew, PUBLIC, "POST")
@@ -72,6 +73,11 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
     blueprint.context_processor(lambda: {"show": showing, "Scope": Scope})
     _answer_errors(blueprint)
     return blueprint
+
+
+def static(filename: str) -> Response:
+    """A file that pages name; the same for everybody."""
+    return send_from_directory(STATIC, filename)
 
 
 def _public(view: View) -> View:
