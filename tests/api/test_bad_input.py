@@ -122,6 +122,8 @@ BAD_BODIES: list[tuple[bytes, int, str]] = [
     (b"7", 422, "invalid_request"),
     (b'"order"', 422, "invalid_request"),
     (b" " * 1_048_577, 413, "body_too_large"),
+    (b'{"symbol": "AAPL", "quantity": "1", "quantity": "2"}', 400, "malformed_json"),
+    (b'{"quantity": "1", "tags": {"a": "x:y", "\\u0061": "z"}}', 400, "malformed_json"),
 ]
 
 

@@ -1,5 +1,6 @@
-"""JSON bytes in, plain values out, and back: no float ever, depth bounded, decimals as canonical strings."""
+"""JSON bytes in, plain values out, and back: no float ever, no key twice, depth bounded, decimals as canonical text."""
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,9 @@ def decode(data: bytes) -> Any:
         raise NotJson(str(error) or "it cannot be read") from None
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
         raise NotJson(f"it is nested deeper than {MAX_DEPTH} levels")
+    # Each key stands before a colon. Only more colons than keys, a time inside a text for one, call for a second look.
+    if data.count(b":") != _key_count(value):
+        json.loads(data.decode(), object_pairs_hook=_without_repetition, parse_int=str, parse_float=str)
     return value
 
 
@@ -48,6 +52,23 @@ def plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     return value
+
+
+def _key_count(value: Any) -> int:
+    count = len(value) if isinstance(value, dict) else 0
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(item, (dict, list)):
+            count += _key_count(item)
+    return count
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> None:
+    """Nothing, when each key stands once. Raises NotJson: readers do not agree on which of two values counts."""
+    seen: set[str] = set()
+    for key, _value in pairs:
+        if key in seen:
+            raise NotJson(f"the key {key!r} stands twice in one object")
+        seen.add(key)
 
 
 def _deeper(value: Any, left: int) -> bool:
