@@ -196,7 +196,7 @@ def test_a_burst_is_told_at_once_and_then_at_most_ten_times_a_second(kit: Kit) -
 @pytest.mark.parametrize(
     ("headers", "query", "path", "status", "code"),
     [
-        ({}, "", "/api/v1/stream", 401, "not_signed_in"),
+        ({}, "", "/api/v1/stream", 401, "unauthenticated"),
         ({"X-API-Key": "nonsense"}, "", "/api/v1/stream", 401, "invalid_token"),
         ({"Authorization": "Bearer nonsense"}, "", "/api/v1/stream", 401, "invalid_token"),
         ({"Cookie": "oms_access=nonsense"}, "", "/api/v1/stream", 401, "invalid_token"),

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from oms_app.flow.api_keys import PREFIX
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.scopes import Scope
 from oms_app.flow.tokens import InvalidToken
@@ -28,8 +29,15 @@ class Refused(Exception):
 
     def body(self) -> bytes:
         """The problem as JSON."""
-        problem = {"title": self.code.replace("_", " "), "status": self.status, "detail": self.detail}
-        return msgspec.json.encode({"type": "about:blank", **problem, "code": self.code})
+        return msgspec.json.encode(
+            {
+                "type": f"urn:oms:problem:{self.code}",
+                "title": self.code.replace("_", " "),
+                "status": self.status,
+                "detail": self.detail,
+                "code": self.code,
+            }
+        )
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -102,16 +110,17 @@ def is_own_origin(origin: str, url: str) -> bool:
 
 def _identified(headers: Mapping[str, str], identity: Identity) -> Caller:
     if key := headers.get("x-api-key"):
-        return identity.caller_of_key(key)
+        return identity.caller_of_key(key.strip())
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
-        return identity.caller_of_token(token.strip())
+        token = token.strip()
+        return identity.caller_of_key(token) if token.startswith(PREFIX) else identity.caller_of_token(token)
     try:
         cookie = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
     except CookieError:
         cookie = None
     if cookie is None:
-        raise Refused(401, "not_signed_in", "send X-API-Key, a bearer token, or sign in to the dashboard first")
+        raise Refused(401, "unauthenticated", "send X-API-Key, a bearer token, or sign in to the dashboard first")
     return identity.caller_of_token(cookie.value)
 
 
