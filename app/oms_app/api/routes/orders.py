@@ -114,14 +114,10 @@ def denied(decision: Decision, order: Order | None) -> Problem:
 
 def item_problem(item: ItemResult, at: str) -> Problem | None:
     """Why an item of a bulk failed, or None."""
-    try:
-        placed(item)
-    except Problem as problem:
-        return problem
-    except Exception:
-        if item.error is None:
-            raise
+    if item.error is not None:
         return problem_of(item.error, at)
+    if item.decision is not None and not item.decision.accepted:
+        return denied(item.decision, item.order)
     return None
 
 
