@@ -14,6 +14,7 @@ from oms_app.sessions.runner import ConnectionRunner
 from oms_app.sessions.timing import Timing
 from oms_app.store.memory import MemoryStore, ready_connection
 from oms_kernel.contracts.broker import BrokerAccount
+from oms_kernel.domain.ids import LedgerId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import OrderState
 from oms_kernel.domain.market import Quote
@@ -96,8 +97,12 @@ CONNECTED = Connection(
 class Scene:
     """`await scene.start()` begins a session; `scene.trading.place()` is an order; the broker is `scene.broker`."""
 
-    def __init__(self, *, timing: Timing = FAST) -> None:
+    def __init__(self, *, timing: Timing = FAST, ledgers: tuple[LedgerId, ...] = (LEDGER,)) -> None:
         self.trading = Trading()
+        for ledger_id in ledgers:
+            if ledger_id != LEDGER:
+                self.trading.store.add_ledger(TENANT, ledger_id)
+        self.connection = msgspec.structs.replace(CONNECTED, ledgers=ledgers)
         self.trading.now = datetime.now(UTC)
         self.trading.store.clock = lambda: datetime.now(UTC)
         self.store = MemorySessionStore(self.trading.store, [self.trading.instrument])
@@ -121,7 +126,7 @@ class Scene:
         assert token is not None
         self.lease = HeldLease(token, 3600, awake_and_asleep())
         self.runner = ConnectionRunner(
-            CONNECTED, _connector_class(self.broker), self.trading.new_desk(), self.store, self.lease, self.timing
+            self.connection, _connector_class(self.broker), self.trading.new_desk(), self.store, self.lease, self.timing
         )
         self._task = asyncio.create_task(self.runner.run())
         if ready:

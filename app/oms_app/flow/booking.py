@@ -13,6 +13,7 @@ from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.ids import BrokerAccountId, ConnectionId
 from oms_kernel.domain.lifecycle import RequestKind
+from oms_kernel.domain.order import Order
 from oms_kernel.settlement import BrokerAccountOwner, Unbookable, apply_report, doubt, refuse
 
 
@@ -29,20 +30,28 @@ def book(turn: Turn, connection_id: ConnectionId, reports: Sequence[AnyReport]) 
         except KernelError as error:
             if len(turn.batch.events) != before:
                 raise
-            _keep_raw(turn, connection_id, owner, report, error)
+            keep_raw(turn, connection_id, report, error.detail)
 
 
 def book_refusal(turn: Turn, intent: Intent, reason: str) -> None:
     """Record a connector's definite Refused."""
     order = turn.batch.book.orders[intent.command.order_id]
+    if _is_over(order, intent):
+        return
     turn.batch.record(*refuse(order, intent.command.kind, reason, turn.batch.now))
 
 
 def book_doubt(turn: Turn, intent: Intent, reason: str) -> None:
     """Record that a sent request's outcome is not known; a cancel is never in doubt."""
     order = turn.batch.book.orders[intent.command.order_id]
-    if intent.command.kind is not RequestKind.CANCEL:
+    if intent.command.kind is not RequestKind.CANCEL and not _is_over(order, intent):
         turn.batch.record(*doubt(order, intent.command.kind, reason))
+
+
+def _is_over(order: Order, intent: Intent) -> bool:
+    """Whether the order has another change under way than the one that was sent; its outcome does not concern that."""
+    command = intent.command
+    return command.kind is RequestKind.REPLACE and (order.replace is None or order.replace.attempt != command.attempt)
 
 
 def owners_of(turn: Turn) -> dict[BrokerAccountId, BrokerAccountOwner]:
@@ -55,21 +64,17 @@ def owners_of(turn: Turn) -> dict[BrokerAccountId, BrokerAccountOwner]:
     }
 
 
-def _keep_raw(
-    turn: Turn,
-    connection_id: ConnectionId,
-    owner: BrokerAccountOwner | None,
-    report: AnyReport,
-    error: KernelError,
-) -> None:
-    turn.unit.put_unbooked(turn.desk.new_id(), connection_id, report, error.detail)
+def keep_raw(turn: Turn, connection_id: ConnectionId, report: AnyReport, failure: str) -> None:
+    """Keep a report that cannot be booked, alert people, and let its account take cancels only."""
+    owner = owners_of(turn).get(report.broker_account_id)
+    turn.unit.put_unbooked(turn.desk.new_id(), connection_id, report, failure)
     account_id = owner.account_id if owner else None
     turn.batch.record(
         ev.AlertRaised(
             account_id=account_id,
             severity=ev.Severity.CRITICAL,
             source="booking",
-            text=f"a broker report could not be booked: {error.detail}",
+            text=f"a broker report could not be booked: {failure}",
             what_to_do="Look at the unbooked reports, book or dismiss it, then release the account.",
         )
     )

@@ -1,6 +1,7 @@
 """What a connector is given: an awaited callback that returns after the commit, quotes, storage, clock and pace."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -22,8 +23,16 @@ class Storage:
     def __init__(self, store: SessionStore, connection: Connection) -> None:
         self._store = store
         self._connection = connection
-        self.unit: LedgerUnit | None = None
-        """Set by the transaction thread while it prepares intents."""
+        self._preparing = threading.local()
+
+    @property
+    def unit(self) -> LedgerUnit | None:
+        """The transaction that this thread prepares intents in; no other thread's writes become part of it."""
+        return getattr(self._preparing, "unit", None)
+
+    @unit.setter
+    def unit(self, unit: LedgerUnit | None) -> None:
+        self._preparing.unit = unit
 
     def get(self, key: str) -> str | None:
         """The value, or None."""
@@ -47,6 +56,11 @@ class Heard:
     def __init__(self, report: AnyReport, booked: "asyncio.Future[None]") -> None:
         self.report = report
         self.booked = booked
+
+    def answer(self) -> None:
+        """Tell the connector that the report is stored."""
+        if not self.booked.done():
+            self.booked.set_result(None)
 
 
 class ConnectorHost:

@@ -30,8 +30,19 @@ class SessionLedgers:
         results = []
         for ledger_id in self._connection.ledgers:
             self._lease.require()
-            results.append(await self.off(partial(self._transact, ledger_id, work)))
+            transact = partial(self._desk.transact, self._connection.tenant_id, ledger_id, work)
+            results.append(await self.off(transact))
         return results
+
+    async def act(self, work: Callable[[Turn], T], committed: Callable[[T], None]) -> None:
+        """One transaction in each ledger that does all that is due there; `committed` gets its result at once.
+
+        Only such a transaction has seen the ledger: any other may pass over an order that came meanwhile. Raises
+        LeaseLost as `each` does; what was committed before is handed over then.
+        """
+        for ledger_id in self._connection.ledgers:
+            self._lease.require()
+            committed(await self.off(partial(self._act, ledger_id, work)))
 
     async def moved(self) -> bool:
         """Whether a ledger has events that this session has not seen."""
@@ -59,7 +70,7 @@ class SessionLedgers:
         """End the thread after its last call."""
         self._thread.shutdown(wait=True)
 
-    def _transact(self, ledger_id: LedgerId, work: Callable[[Turn], T]) -> T:
+    def _act(self, ledger_id: LedgerId, work: Callable[[Turn], T]) -> T:
         def noting(turn: Turn) -> tuple[T, int]:
             result = work(turn)
             return result, turn.batch.book.seq

@@ -17,11 +17,13 @@ from oms_app.sessions.lease import HeldLease, awake_and_asleep
 from oms_app.sessions.ports import Connection, SessionStore
 from oms_app.sessions.runner import ConnectionRunner
 from oms_app.sessions.timing import Timing
-from oms_app.store.unit_of_work import StoreUnavailable
+from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 0.5
+STORE_TROUBLE = (StoreUnavailable, CommitUnknown, Conflict)
+"""What passes: the database is away, or another process was faster; the next look or heartbeat tries again."""
 
 
 class Sessions:
@@ -58,7 +60,7 @@ class Sessions:
             while not self._stopping.is_set():
                 try:
                     await self._look()
-                except StoreUnavailable as error:
+                except STORE_TROUBLE as error:
                     log.warning("database_away", error=str(error))
                 await _until(self._stopping, LOOK_EVERY_S)
         finally:
@@ -115,7 +117,7 @@ class Sessions:
     async def _give_up(self, connection: Connection, lease: HeldLease) -> None:
         try:
             await self._off(lambda: self._store.release(connection.connection_id, lease.token))
-        except StoreUnavailable as error:
+        except STORE_TROUBLE as error:
             log.warning("lease_not_released", connection_id=connection.connection_id, error=str(error))
 
     async def _keep(self, connection: Connection, lease: HeldLease) -> None:
@@ -125,7 +127,7 @@ class Sessions:
             began = awake_and_asleep()
             try:
                 mine = await self._off(lambda: self._store.renew(connection.connection_id, lease.token))
-            except StoreUnavailable as error:
+            except STORE_TROUBLE as error:
                 log.warning("lease_not_renewed", connection_id=connection.connection_id, error=str(error))
                 continue
             if mine:

@@ -17,15 +17,17 @@ import structlog
 from oms_app.flow import booking, submission
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError, OutcomeUnknown, Unavailable
+from oms_app.sessions.alone import UNBOOKABLE, book_alone
 from oms_app.sessions.host import ConnectionLost, ConnectorHost, Heard, Storage
 from oms_app.sessions.lease import HeldLease
 from oms_app.sessions.ledgers import SessionLedgers
 from oms_app.sessions.ports import Connection, SessionStore
 from oms_app.sessions.settling import Settling
 from oms_app.sessions.timing import Timing
-from oms_app.store.unit_of_work import StoreUnavailable
+from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
 from oms_kernel.contracts.broker import BrokerConnector, Intent, Refused
 from oms_kernel.contracts.plugin import parse_params
+from oms_kernel.domain.ids import LedgerId
 from oms_kernel.domain.lifecycle import RequestKind
 
 log = structlog.get_logger(__name__)
@@ -39,6 +41,14 @@ class Outcome(msgspec.Struct, frozen=True):
     intent: Intent
     refused: bool
     reason: str
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What one ledger's transaction committed: intents to send, and whether orders wait there for something."""
+
+    ledger_id: LedgerId
+    intents: list[Intent]
+    is_unsettled: bool
 
 
 class ConnectionRunner:
@@ -72,7 +82,7 @@ class ConnectionRunner:
         self._ready = False
         self._outcomes: list[Outcome] = []
         self._to_send: asyncio.Queue[Intent] = asyncio.Queue()
-        self._unsettled = True
+        self._unsettled: set[LedgerId] = set(connection.ledgers)
         self._log = log.bind(connection_id=connection.connection_id, broker=connection.broker)
 
     def stop(self) -> None:
@@ -146,7 +156,7 @@ class ConnectionRunner:
         await self._status("RECONCILING", "")
         await self._settling.reconcile(connector)
         self._ready = True
-        self._unsettled = True
+        self._unsettled.update(self._connection.ledgers)
         await self._status("READY", "")
         self._woken.set()
 
@@ -193,7 +203,7 @@ class ConnectionRunner:
                 raise ConnectionLost(host.lost_reason)
             now = time.monotonic()
             moved = await self._ledgers.moved()
-            tidy = now >= housekeeping_at and self._unsettled
+            tidy = now >= housekeeping_at and bool(self._unsettled)
             if host.heard or self._outcomes or moved or tidy:
                 if moved or host.heard:
                     busy_until = now + self._timing.busy_for_s
@@ -211,22 +221,32 @@ class ConnectionRunner:
         heard, host.heard = host.heard, []
         outcomes, self._outcomes = self._outcomes, []
         try:
-            intents = await self._ledgers.each(
-                lambda turn: self._turn(turn, heard, outcomes, may_send=may_send, tidy=tidy)
+            await self._ledgers.act(
+                lambda turn: self._turn(turn, heard, outcomes, may_send=may_send, tidy=tidy), self._hand_over
             )
-        except BaseException:
+        except BaseException as error:
             host.heard = heard + host.heard
             self._outcomes = outcomes + self._outcomes
-            raise
-        for item in heard:
-            if not item.booked.done():
-                item.booked.set_result(None)
-        for intent in (intent for some in intents for intent in some):
+            if not heard or not isinstance(error, UNBOOKABLE):
+                raise
+            await self._book_alone(host, len(heard))
+        else:
+            for item in heard:
+                item.answer()
+
+    async def _book_alone(self, host: ConnectorHost, count: int) -> None:
+        """Give each of the first reports its own transaction, so that none is kept back by its neighbour."""
+        for _ in range(count):
+            await book_alone(self._ledgers, self._id, self._lease.token, host.heard[0].report)
+            host.heard.pop(0).answer()
+
+    def _hand_over(self, done: Done) -> None:
+        """Queue what one ledger committed, whatever becomes of the next ledger's transaction."""
+        (self._unsettled.add if done.is_unsettled else self._unsettled.discard)(done.ledger_id)
+        for intent in done.intents:
             self._to_send.put_nowait(intent)
 
-    def _turn(
-        self, turn: Turn, heard: list[Heard], outcomes: list[Outcome], *, may_send: bool, tidy: bool
-    ) -> list[Intent]:
+    def _turn(self, turn: Turn, heard: list[Heard], outcomes: list[Outcome], *, may_send: bool, tidy: bool) -> Done:
         sends = may_send and self._connector is not None and self._connected_at is not None
         if not sends:  # next_intents asks for itself, and its refusal drops the whole turn
             submission.require_lease(turn, self._id, self._lease.token)
@@ -250,8 +270,8 @@ class ConnectionRunner:
                 )
             finally:
                 self._storage.unit = None
-        self._unsettled = any(True for _ in turn.batch.book.unsettled.entries(self._id))
-        return intents
+        is_unsettled = any(True for _ in turn.batch.book.unsettled.entries(self._id))
+        return Done(turn.unit.ledger_id, intents, is_unsettled)
 
     async def _send(self) -> None:
         """Send intents in their order, each once, each under the lease."""
@@ -292,9 +312,12 @@ class ConnectionRunner:
             host = self._current_host()
             if host.quotes:
                 quotes, host.quotes = host.quotes, {}
-                await asyncio.get_running_loop().run_in_executor(
-                    self._aside, self._store.put_quotes, list(quotes.values())
-                )
+                try:
+                    await asyncio.get_running_loop().run_in_executor(
+                        self._aside, self._store.put_quotes, list(quotes.values())
+                    )
+                except (StoreUnavailable, CommitUnknown) as error:  # newer quotes come; the connection stays
+                    self._log.warning("quotes_not_written", error=str(error))
 
     async def _status(self, status: str, detail: str) -> None:
         heard_at = self._host.last_heard_at if self._host is not None else None
