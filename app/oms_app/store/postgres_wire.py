@@ -71,14 +71,16 @@ class Wire:
 
     def _receive(self, connection: pq.abc.PGconn, expected: int) -> list[pq.abc.PGresult]:
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        socket = connection.socket
+        poll = select.poll()
+        poll.register(connection.socket, select.POLLIN | select.POLLOUT)
         while connection.flush():
             # The server may answer before it has read everything: read, so that it goes on reading.
-            readable, _, _ = select.select([socket], [socket], [], max(0.0, deadline - time.monotonic()))
-            if readable:
+            events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not events:
+                raise psycopg.OperationalError("the server did not take the statements in time")
+            if events[0][1] & ~select.POLLOUT:
                 connection.consume_input()
-        poll = select.poll()
-        poll.register(socket, select.POLLIN)
+        poll.modify(connection.socket, select.POLLIN)
         results: list[pq.abc.PGresult] = []
         while True:
             while connection.is_busy():
