@@ -35,7 +35,7 @@ def supervised(command: Callable[..., None]) -> Callable[..., None]:
 @supervised
 def api(settings: Settings, pulse: Pulse) -> None:
     """Serve the HTTP API and the dashboard at OMS_HOST and OMS_PORT."""
-    from oms_app.bootstrap import serve_api
+    from oms_app.bootstrap.processes import serve_api
 
     serve_api(settings, pulse)
 
@@ -44,7 +44,7 @@ def api(settings: Settings, pulse: Pulse) -> None:
 @supervised
 def stream(settings: Settings, pulse: Pulse) -> None:
     """Serve the event stream at OMS_HOST and OMS_STREAM_PORT."""
-    from oms_app.bootstrap import serve_stream
+    from oms_app.bootstrap.processes import serve_stream
 
     serve_stream(settings, pulse)
 
@@ -53,7 +53,7 @@ def stream(settings: Settings, pulse: Pulse) -> None:
 @supervised
 def session(settings: Settings, pulse: Pulse) -> None:
     """Run the sessions with the brokers."""
-    from oms_app.bootstrap import serve_sessions
+    from oms_app.bootstrap.processes import serve_sessions
 
     serve_sessions(settings, pulse)
 
@@ -62,7 +62,7 @@ def session(settings: Settings, pulse: Pulse) -> None:
 @supervised
 def strategy(settings: Settings, pulse: Pulse) -> None:
     """Run the strategies that were started."""
-    from oms_app.bootstrap import serve_strategies
+    from oms_app.bootstrap.processes import serve_strategies
 
     serve_strategies(settings, pulse)
 
@@ -71,6 +71,6 @@ def strategy(settings: Settings, pulse: Pulse) -> None:
 @supervised
 def worker(settings: Settings, pulse: Pulse) -> None:
     """Deliver webhooks and do chores that have become due."""
-    from oms_app.bootstrap import serve_worker
+    from oms_app.bootstrap.processes import serve_worker
 
     serve_worker(settings, pulse)
