@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from oms_app.store.projection import CLIENT_IDS, EXECUTION_IDS, rows_of
+from oms_app.store.projected_tables import CLIENT_IDS, EXECUTION_IDS
+from oms_app.store.projection import rows_of
 from oms_app.store.unit_of_work import (
     ANSWER_LIFE,
     AnswerKey,

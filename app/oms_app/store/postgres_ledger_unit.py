@@ -14,7 +14,7 @@ from psycopg import pq
 from sqlalchemy import Connection
 
 from oms_app.store.postgres_wire import BEGIN, COMMIT, Command, Wire
-from oms_app.store.projection import Projection, Rows
+from oms_app.store.projected_tables import Projection, Rows
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.unit_of_work import UnknownLedger
 from oms_kernel.domain.events import Recorded, decode_event

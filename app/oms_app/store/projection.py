@@ -1,168 +1,33 @@
-"""Recorded events and the book after them in, the rows of the log and of every projection out, for all databases.
-
-A row is a tuple in the order of its Projection's columns, without tenant and ledger; bytes are JSON text, a bytearray
-is binary.
-"""
+"""Recorded events and the book after them in, the rows of the log and of every projection out, for all databases."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
 
 import msgspec
 
+from oms_app.store.projected_tables import (
+    ACCOUNTS,
+    CASH,
+    CLIENT_IDS,
+    DAYS,
+    DENIALS,
+    EXECUTION_CHANGES,
+    EXECUTION_IDS,
+    EXECUTIONS,
+    LOG,
+    ORDERS,
+    POSITIONS,
+    QUARANTINES,
+    Projection,
+    Row,
+    Rows,
+)
 from oms_app.store.types import time_to_text
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.book import Book, ExecutionKey
 from oms_kernel.domain.decision import Outcome
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.order import Order
-
-Row = tuple[Any, ...]
-Rows = list[Row]
-
-
-class Projection(NamedTuple):
-    """One table that a batch writes, and how: `changing` columns are updated when the key exists already.
-
-    changing None: a plain insert, so that a second row of the same key is a conflict.
-    only_update: the rows exist; nothing is inserted. of_ledger: the table has a column ledger_id.
-    types: the columns' types on PostgreSQL.
-    """
-
-    table: str
-    key: tuple[str, ...]
-    columns: tuple[str, ...]
-    types: tuple[str, ...]
-    changing: tuple[str, ...] | None = None
-    only_update: bool = False
-    of_ledger: bool = True
-
-
-_TYPES = {
-    "": "text",
-    "b": "boolean",
-    "d": "date",
-    "i": "bigint",
-    "json": "json",
-    "n": "numeric",
-    "o": "bytea",
-    "t": "timestamptz",
-    "u": "uuid",
-}
-
-
-def _projection(
-    table: str,
-    key: str,
-    columns: str,
-    changing: str | None = None,
-    *,
-    only_update: bool = False,
-    of_ledger: bool = True,
-) -> Projection:
-    """`columns` is "name:type name:type ...", the types by the letters of `_TYPES`."""
-    pairs = [column.partition(":") for column in columns.split()]
-    return Projection(
-        table=table,
-        key=("tenant_id", *key.split()),
-        columns=tuple(name for name, _, _ in pairs),
-        types=tuple(_TYPES[kind] for _, _, kind in pairs),
-        changing=tuple(changing.split()) if changing is not None else None,
-        only_update=only_update,
-        of_ledger=of_ledger,
-    )
-
-
-ACCOUNTS = _projection(
-    "trading_accounts",
-    "account_id",
-    "account_id:u name base_currency time_zone day_roll trading_state state_reason is_opened:b created_at:t"
-    " updated_at:t",
-    "base_currency time_zone day_roll trading_state state_reason is_opened updated_at",
-)
-LOG = _projection(
-    "event_log",
-    "ledger_id seq",
-    "seq:i event_id:u kind version:i account_id:u order_id:u recorded_at:t payload:json",
-)
-CLIENT_IDS = _projection("client_order_ids", "account_id client_order_id", "account_id:u client_order_id order_id:u")
-EXECUTION_IDS = _projection("execution_ids", "broker_account_id exec_id", "broker_account_id:u exec_id kind restates")
-ORDERS = _projection(
-    "orders",
-    "order_id",
-    "order_id:u account_id:u broker_account_id:u connection_id:u instrument_id:u symbol currency side order_type"
-    " time_in_force product client_order_id strategy_id:u strategy_run_id:u group_id:u accepted_at:t updated_at:t"
-    " version:i status state quantity:n filled_quantity:n limit_price:n stop_price:n reason_code trading_date:d"
-    " document:json",
-    "updated_at version status state quantity filled_quantity limit_price stop_price reason_code document",
-)
-EXECUTIONS = _projection(
-    "executions",
-    "broker_account_id exec_id",
-    "broker_account_id:u exec_id execution_id:u seq:i booked_at:t order_id:u account_id:u instrument_id:u book side"
-    " quantity:n price:n currency multiplier:n executed_at:t trading_date risk_date fee:n liquidity is_busted:b"
-    " updated_at:t",
-)
-EXECUTION_CHANGES = _projection(
-    "executions",
-    "broker_account_id exec_id",
-    "broker_account_id:u exec_id quantity:n price:n fee:n is_busted:b updated_at:t",
-    "quantity price fee is_busted updated_at",
-    only_update=True,
-)
-POSITIONS = _projection(
-    "positions",
-    "account_id book instrument_id",
-    "account_id:u book instrument_id:u currency multiplier:n quantity:n cost:n realised_pnl:n fees:n bought_quantity:n"
-    " sold_quantity:n is_open:b updated_at:t closed_at:t",
-    "quantity cost realised_pnl fees bought_quantity sold_quantity is_open updated_at closed_at",
-)
-CASH = _projection(
-    "cash_balances", "account_id currency", "account_id:u currency amount:n updated_at:t", "amount updated_at"
-)
-DAYS = _projection(
-    "day_counters",
-    "account_id currency",
-    "account_id:u currency risk_date:d accepted:i denied:i fills:i traded_value:n realised_pnl:n fees:n updated_at:t",
-    "risk_date accepted denied fills traded_value realised_pnl fees updated_at",
-)
-QUARANTINES = _projection("plugin_quarantines", "ledger_id plugin", "plugin reason updated_at:t", "reason updated_at")
-DENIALS = _projection(
-    "rule_denials",
-    "ledger_id seq position",
-    "seq:i position:i order_id:u account_id:u rule plugin gate code message observed:n limit_value:n unit"
-    " recorded_at:t",
-)
-ANSWERS = _projection(
-    "idempotency_keys",
-    "principal operation key",
-    "principal operation key fingerprint:o status_code:i order_versions:json extra:json created_at:t",
-    of_ledger=False,
-)
-RENEWED_ANSWERS = ANSWERS._replace(
-    changing=("fingerprint", "status_code", "order_versions", "extra", "created_at"), only_update=True
-)
-TEXTS = _projection("order_texts", "order_id kind", "order_id:u kind text salt:o created_at:t", of_ledger=False)
-UNBOOKED = _projection(
-    "unbooked_reports",
-    "report_id",
-    "report_id:u connection_id:u report:json error status created_at:t updated_at:t",
-)
-PROJECTIONS = (
-    ACCOUNTS,
-    LOG,
-    CLIENT_IDS,
-    EXECUTION_IDS,
-    ORDERS,
-    EXECUTIONS,
-    EXECUTION_CHANGES,
-    POSITIONS,
-    CASH,
-    DAYS,
-    QUARANTINES,
-    DENIALS,
-)
-"""In the order in which they are written: what others refer to comes first."""
 
 _ORDER_ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 _ORDER_DECODER = msgspec.json.Decoder(Order)

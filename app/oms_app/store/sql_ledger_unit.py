@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from oms_app.store import config_rows, connector_storage, cursors, leases, log_rows
 from oms_app.store.config_rows import connection_resource
-from oms_app.store.projection import ANSWERS, RENEWED_ANSWERS, TEXTS, UNBOOKED, Projection, Rows, rows_of
+from oms_app.store.projected_tables import ANSWERS, RENEWED_ANSWERS, TEXTS, UNBOOKED, Projection, Rows
+from oms_app.store.projection import rows_of
 from oms_app.store.types import to_json
 from oms_app.store.unit_of_work import (
     ANSWER_LIFE,

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from oms_app.store.projection import Projection, Row, Rows
+from oms_app.store.projected_tables import Projection, Row, Rows
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.types import instant_from_text, instant_to_text
 from oms_app.store.unit_of_work import UnknownLedger

@@ -12,7 +12,8 @@ import msgspec
 from sqlalchemy import Connection, Table, select
 
 from oms_app.store import log_rows
-from oms_app.store import projection as pr
+from oms_app.store import projected_tables as pt
+from oms_app.store.projection import book_rows, event_rows, execution_row
 from oms_app.store.schema import METADATA
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import EVENT_LOG, LEDGERS, TRADING_ACCOUNTS
@@ -66,27 +67,27 @@ class _Fold:
     def __init__(self) -> None:
         self.book = Book()
         self.is_whole = True
-        self.single: dict[str, list[pr.Row]] = {"client_order_ids": [], "execution_ids": [], "rule_denials": []}
+        self.single: dict[str, list[pt.Row]] = {"client_order_ids": [], "execution_ids": [], "rule_denials": []}
         self.births: dict[tuple[str, str], Recorded] = {}
 
     def apply(self, recorded: Recorded) -> None:
         self.book.apply(recorded)
-        for projection in (pr.CLIENT_IDS, pr.EXECUTION_IDS, pr.DENIALS):
-            self.single[projection.table] += pr.event_rows(projection, recorded)
+        for projection in (pt.CLIENT_IDS, pt.EXECUTION_IDS, pt.DENIALS):
+            self.single[projection.table] += event_rows(projection, recorded)
         if isinstance(recorded.event, OrderFilled):
             fill = recorded.event.fill
             self.births[fill.broker_account_id, fill.exec_id] = recorded
 
-    def expected(self) -> Iterator[tuple[pr.Projection, list[pr.Row]]]:
+    def expected(self) -> Iterator[tuple[pt.Projection, list[pt.Row]]]:
         """Every projection with the rows that it must have."""
         at = self.book.recorded_at
         assert at is not None
-        for projection in (pr.ACCOUNTS, pr.ORDERS, pr.POSITIONS, pr.CASH, pr.DAYS, pr.QUARANTINES):
-            yield projection, pr.book_rows(projection, self.book, at)
-        for projection in (pr.CLIENT_IDS, pr.EXECUTION_IDS, pr.DENIALS):
+        for projection in (pt.ACCOUNTS, pt.ORDERS, pt.POSITIONS, pt.CASH, pt.DAYS, pt.QUARANTINES):
+            yield projection, book_rows(projection, self.book, at)
+        for projection in (pt.CLIENT_IDS, pt.EXECUTION_IDS, pt.DENIALS):
             yield projection, self.single[projection.table]
         fills = self.book.executions.items()
-        yield pr.EXECUTIONS, [pr.execution_row(fill, self.births[key], at) for key, fill in fills]
+        yield pt.EXECUTIONS, [execution_row(fill, self.births[key], at) for key, fill in fills]
 
 
 def _read_log(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, fold: _Fold) -> Iterator[str]:
@@ -135,8 +136,8 @@ def _page(
 
 def _compare_rows(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, fold: _Fold) -> Iterator[str]:
     if not fold.book.seq:
-        expected: list[tuple[pr.Projection, list[pr.Row]]] = [
-            (projection, []) for projection in pr.PROJECTIONS if projection not in (pr.LOG, pr.EXECUTION_CHANGES)
+        expected: list[tuple[pt.Projection, list[pt.Row]]] = [
+            (projection, []) for projection in pt.PROJECTIONS if projection not in (pt.LOG, pt.EXECUTION_CHANGES)
         ]
     else:
         expected = list(fold.expected())
@@ -145,7 +146,7 @@ def _compare_rows(connection: Connection, tenant_id: TenantId, ledger_id: Ledger
 
 
 def _compare(
-    connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, projection: pr.Projection, rows: list[pr.Row]
+    connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, projection: pt.Projection, rows: list[pt.Row]
 ) -> Iterator[str]:
     table = METADATA.tables[projection.table]
     names = [name for name in projection.columns if name not in _NOT_FOLDED]
@@ -174,7 +175,7 @@ def _keyed(values: Values, key_names: list[str]) -> tuple[Key, Values]:
     return tuple(values[name] for name in key_names), values
 
 
-def _of_log(projection: pr.Projection, table: Table, row: pr.Row) -> Values:
+def _of_log(projection: pt.Projection, table: Table, row: pt.Row) -> Values:
     """A projection's row as the database gives it back."""
     values = dict(zip(projection.columns, row, strict=True))
     for name, value in values.items():
