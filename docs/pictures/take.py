@@ -13,7 +13,7 @@ import httpx2
 from playwright.sync_api import Page, sync_playwright
 
 from oms_app.cli.demo import DemoFacts
-from tests.dashboard.system import running_system
+from tests.processes.system import running
 from tests.services.browser import LAUNCH_ARGUMENTS, chromium
 
 HERE = Path(__file__).parent
@@ -84,7 +84,8 @@ def photograph(page: Page, facts: DemoFacts) -> None:
 
 def main() -> None:
     """Both pictures."""
-    with tempfile.TemporaryDirectory() as home, running_system(Path(home)) as facts, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as home, running(Path(home) / "home") as system, sync_playwright() as playwright:
+        facts = system.facts
         trade(facts)
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(LAUNCH_ARGUMENTS))
         photograph(browser.new_page(viewport={"width": 1400, "height": 900}), facts)

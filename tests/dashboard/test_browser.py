@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response, expect, sync_playwright
 
 from oms_app.cli.demo import DemoFacts
-from tests.dashboard.system import process_id, running_system
+from tests.processes.system import System, running
 from tests.services.browser import LAUNCH_ARGUMENTS
 
 LIVE_MS = 15_000
@@ -21,14 +21,14 @@ EXPECTED = ("status of 422", "status of 401", "net::ERR")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(tmp_path_factory.mktemp("browser") / "home") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def system(home: Path) -> Iterator[DemoFacts]:
-    with running_system(home) as facts:
-        yield facts
+def system(processes: System) -> DemoFacts:
+    return processes.facts
 
 
 @pytest.fixture(scope="module")
@@ -280,9 +280,9 @@ def test_a_page_left_open_renews_its_session_and_goes_on(page: Page) -> None:
     expect(page.locator("#ticket .note.good")).to_be_visible()
 
 
-def test_a_lost_stream_is_told_resumed_and_nothing_is_missed(page: Page, system: DemoFacts, home: Path) -> None:
+def test_a_lost_stream_is_told_resumed_and_nothing_is_missed(page: Page, processes: System) -> None:
     page.route("**/api/v1/stream?*", lambda route: route.abort())  # so that it stays away long enough to be told
-    os.kill(process_id(home, "stream"), signal.SIGKILL)
+    os.kill(processes.pids("stream")[0], signal.SIGKILL)
     expect(page.locator("#banner")).to_contain_text("Reconnecting", timeout=LIVE_MS)
     fill_ticket(page, symbol="MSFT", side="BUY", quantity="4", order_type="MARKET")
     send(page)

@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from oms_app.cli.demo import DemoFacts, read_demo_file
 
 READY_S = 90.0
 STOP_S = 40.0
@@ -32,6 +35,17 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> A
             return value
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.05)
+
+
+@contextmanager
+def running(home: Path, *arguments: str, **variables: str) -> Iterator[System]:
+    """A system on this home that is ready and has quotes; nothing of it is left behind."""
+    system = System(home, **variables)
+    try:
+        system.start(*arguments)
+        yield system
+    finally:
+        system.close()
 
 
 class System:
@@ -98,6 +112,13 @@ class System:
     def demo(self) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((self.home / "demo.json").read_text())
         return facts
+
+    @property
+    def facts(self) -> DemoFacts:
+        """The same as the demo's own words."""
+        found = read_demo_file(self.home / "demo.json")
+        assert found is not None
+        return found
 
     def api(self) -> httpx2.Client:
         """A client with the demo's key."""

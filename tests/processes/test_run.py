@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.processes.system import OMS, System, until
+from tests.processes.system import OMS, System, running, until
 from tests.workers.test_webhooks import Receiver
 
 pytestmark = pytest.mark.integration
@@ -24,12 +24,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    made = System(Path(tmp_path_factory.mktemp("run")) / "home", OMS_HEARTBEAT_TIMEOUT_S="4")
-    try:
-        made.start()
+    with running(tmp_path_factory.mktemp("run") / "home", OMS_HEARTBEAT_TIMEOUT_S="4") as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
