@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 
 from oms_app.flow.sealing import CannotOpen, Sealer
 from oms_app.store import tables
+from oms_kernel.domain.ids import AccountId
 from tests.api.desk import Desk
 
 NOBODY = "0190f3a1-0000-7000-8000-0000000000aa"
@@ -92,6 +93,23 @@ def test_a_strategy_that_cannot_run_is_refused(
 
 def make_webhook(desk: Desk, **fields: object) -> Any:
     return desk.send("POST", "/api/v1/webhooks", {"url": "https://example.com/hook", **fields})
+
+
+def test_a_key_of_one_account_reaches_no_webhook_because_webhooks_carry_all_accounts(desk: Desk) -> None:
+    made = make_webhook(desk).json
+    path = f"/api/v1/webhooks/{made['webhook_id']}"
+    narrow = desk.key("manage:webhooks", account_ids=[AccountId(desk.ids["account_id"])])
+    for method, where, body in (
+        ("POST", "/api/v1/webhooks", {"url": "https://example.com/hook"}),
+        ("GET", "/api/v1/webhooks", None),
+        ("GET", path, None),
+        ("PATCH", path, {"url": "https://example.com/other"}),
+        ("GET", f"{path}/deliveries", None),
+        ("DELETE", path, None),
+    ):
+        response = desk.send(method, where, body, key=narrow)
+        assert (response.status_code, response.json["code"]) == (403, "not_permitted"), (method, where)
+    assert desk.send("GET", path).json == {name: value for name, value in made.items() if name != "secret"}
 
 
 def test_a_webhooks_secret_is_shown_once_and_stored_sealed(desk: Desk) -> None:

@@ -76,3 +76,9 @@ class NotAttempted(FlowError):
     """Another item of the same atomic request failed; nothing of it was stored."""
 
     code = "not_attempted"
+
+
+class NotPermitted(FlowError):
+    """The caller may not do this; somebody who may must do it."""
+
+    code = "not_permitted"

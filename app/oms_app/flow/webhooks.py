@@ -1,4 +1,7 @@
-"""Webhooks as people keep them: made with a secret shown once, changed, closed; and what became of deliveries."""
+"""Webhooks as people keep them: made with a secret shown once, changed, closed; and what became of deliveries.
+
+A webhook gets the events of every account of its tenant, so whoever reaches some accounts only reaches no webhook.
+"""
 
 import base64
 import secrets
@@ -6,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from oms_app.flow.errors import NotPermitted
 from oms_app.flow.parameters import check_params, parted, secret_fields
 from oms_app.flow.principal import Principal
 from oms_app.flow.sealing import Sealer
@@ -25,7 +29,7 @@ LONGEST_URL = 2000
 
 
 class Webhooks:
-    """The one door for webhooks."""
+    """The one door for webhooks. Each method raises NotPermitted for a caller that is held to some accounts."""
 
     def __init__(self, store: SqlStore, registries: Registries, sealer: Sealer, new_id: Callable[[], str]) -> None:
         self._store = store
@@ -44,6 +48,7 @@ class Webhooks:
         event_kinds: Sequence[str],
     ) -> tuple[WebhookRow, str | None]:
         """(the webhook, the secret that was made for it or None). Raises InvalidRequest."""
+        _check_reach(principal)
         sink = sink or self._only_sink()
         contributed = self._sink(sink)
         secret = None
@@ -68,6 +73,7 @@ class Webhooks:
 
     def change(self, principal: Principal, webhook_id: str, **changes: Any) -> WebhookRow:
         """The webhook with new url, name, params, event_kinds or is_active. Raises UnknownThing, InvalidRequest."""
+        _check_reach(principal)
         with self._store.tenant_unit(principal.tenant_id) as unit:
             known = _found(unit, webhook_id)
             values = {name: value for name, value in changes.items() if value is not None}
@@ -83,17 +89,20 @@ class Webhooks:
 
     def close(self, principal: Principal, webhook_id: str) -> None:
         """End a webhook; its deliveries stay to be read. Raises UnknownThing."""
+        _check_reach(principal)
         with self._store.tenant_unit(principal.tenant_id) as unit:
             if not rows.close_webhook(unit, webhook_id):
                 raise UnknownThing(f"there is no webhook {webhook_id}")
 
     def find(self, principal: Principal, webhook_id: str) -> WebhookRow:
         """A webhook. Raises UnknownThing."""
+        _check_reach(principal)
         with self._store.read_unit(principal.tenant_id) as unit:
             return _found(unit, webhook_id)
 
     def list(self, principal: Principal, paging: Paging) -> Page[WebhookRow]:
         """The tenant's open webhooks, newest first."""
+        _check_reach(principal)
         with self._store.read_unit(principal.tenant_id) as unit:
             return rows.list_webhooks(unit, paging)
 
@@ -101,6 +110,7 @@ class Webhooks:
         self, principal: Principal, webhook_id: str, paging: Paging, *, status: str | None = None
     ) -> Page[DeliveryRow]:
         """A webhook's deliveries, newest first; of a closed one too. Raises UnknownThing."""
+        _check_reach(principal)
         with self._store.read_unit(principal.tenant_id) as unit:
             found = rows.list_deliveries(unit, paging, webhook_id=webhook_id, status=status)
             if not found.items:
@@ -137,6 +147,11 @@ class Webhooks:
 
     def _opened(self, principal: Principal, webhook_id: str, sealed: bytes | None) -> dict[str, Any]:
         return self._sealer.open(principal.tenant_id, TABLE, webhook_id, sealed) if sealed else {}
+
+
+def _check_reach(principal: Principal) -> None:
+    if principal.account_ids is not None:
+        raise NotPermitted("a webhook carries the events of every account, and this key reaches some only")
 
 
 def _split(url: str) -> Any:
