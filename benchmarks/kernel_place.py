@@ -82,7 +82,7 @@ def _floor() -> float:
 
 def _place(rules: list[GuardedRule], *, recording: bool) -> float:
     scene = Scene()
-    scene.state.change_rules(rules, scene.events)
+    scene.state.change_rules(rules, lambda: scene.events)
     market = scene.view().market
     destination = engine.Destination(BROKER_ACCOUNT_ID, ConnectionId(a_uuid("connection")), EVERYTHING)
     ids = iter([a_uuid(f"id {number}") for number in range(2 * ORDERS)])

@@ -12,6 +12,7 @@ from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import Event, Recorded
 from oms_kernel.domain.ids import EventId
 from oms_kernel.domain.layered import Layered
+from oms_kernel.guard import FoldFailed
 from oms_kernel.judging import JudgedRule
 
 
@@ -47,14 +48,24 @@ class LedgerState:
             self.book.apply(recorded)
             _remember(remembering, self.memories, recorded)
 
-    def change_rules(self, rules: Sequence[RememberingRule], history: Iterable[Recorded]) -> None:
-        """Judge by other rules from now on; those with memory rebuild it from the ledger's whole history."""
-        self.rules = tuple(rules)
-        self.memories = Layered()
-        remembering = [rule for rule in self.rules if rule.stateful]
-        if remembering:
-            for recorded in history:
-                _remember(remembering, self.memories, recorded)
+    def change_rules(self, rules: Sequence[RememberingRule], history: Callable[[], Iterable[Recorded]]) -> None:
+        """Judge by other rules from now on. Memory goes on under its key; what is new or was lost is built anew.
+
+        history: gives the ledger's events from the first one to the book's last; asked only when it is needed.
+        """
+        followed = {rule.key for rule in self.rules if rule.stateful}
+        memories: Layered[str, Any] = Layered()
+        building = []
+        for rule in rules:
+            memory = self.memories.get(rule.key)
+            if rule.stateful and (rule.key not in followed or isinstance(memory, FoldFailed)):
+                building.append(rule)
+            elif rule.stateful and memory is not None:
+                memories[rule.key] = memory
+        if building and self.book.seq:
+            for recorded in history():
+                _remember(building, memories, recorded)
+        self.rules, self.memories = tuple(rules), memories
 
     def adopt(self, batch: "Batch") -> None:
         """Take over a batch whose events are committed."""

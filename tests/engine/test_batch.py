@@ -9,6 +9,7 @@ from oms_kernel.batch import Batch, LedgerState
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.errors import CorruptLog, InvalidRequest
+from oms_kernel.guard import FoldFailed
 from oms_kernel.testkit.builders import ACCOUNT_ID, NOON, an_instrument
 from tests.engine.ledger import Ledger
 
@@ -58,7 +59,7 @@ def test_events_must_follow_each_other_without_a_gap() -> None:
 def test_memories_belong_to_the_batch_until_it_is_adopted() -> None:
     ledger = Ledger()
     rule = CountsOrders()
-    ledger.state.change_rules([rule], ledger.log)
+    ledger.state.change_rules([rule], lambda: ledger.log)
     batch = ledger.batch()
     batch.record(ledger.decide(batch=batch)[1])
     assert (batch.memories.get("counts"), ledger.state.memories.get("counts")) == (1, None)
@@ -84,8 +85,9 @@ def test_a_memory_is_told_of_the_events_that_it_observes_and_of_no_other() -> No
     ledger = Ledger()
     ledger.place()
     some, everything = Listens(), ListensToAll()
-    ledger.state.change_rules([some], ledger.log)
-    ledger.state.change_rules([everything], ledger.log)
+    everything.key = "everything"
+    ledger.state.change_rules([some], lambda: ledger.log)
+    ledger.state.change_rules([everything], lambda: ledger.log)
     assert some.told == [ev.OrderAccepted]
     assert everything.told == [type(recorded.event) for recorded in ledger.log] != some.told
 
@@ -94,13 +96,29 @@ def test_memories_are_rebuilt_from_the_log_when_rules_change() -> None:
     ledger = Ledger()
     for _ in range(3):
         ledger.place()
-    ledger.state.change_rules([CountsOrders()], ledger.log)
+    ledger.state.change_rules([CountsOrders()], lambda: ledger.log)
     assert ledger.state.memories.get("counts") == 3
     other = LedgerState([CountsOrders()])
     other.fold(ledger.log)
     assert other.memories.get("counts") == 3
-    ledger.state.change_rules([], ledger.log)
+    ledger.state.change_rules([], lambda: ledger.log)
     assert ledger.state.memories.get("counts") is None
+
+
+def test_a_memory_that_goes_on_under_its_key_is_not_built_again() -> None:
+    ledger = Ledger()
+    ledger.state.change_rules([CountsOrders()], lambda: ledger.log)
+    ledger.place()
+    assert ledger.state.memories.get("counts") == 1
+
+    def nothing_is_asked() -> list[ev.Recorded]:
+        raise AssertionError("the whole log was read again")
+
+    ledger.state.change_rules([CountsOrders()], nothing_is_asked)
+    assert ledger.state.memories.get("counts") == 1
+    ledger.state.memories["counts"] = FoldFailed("it was lost")
+    ledger.state.change_rules([CountsOrders()], lambda: ledger.log)
+    assert ledger.state.memories.get("counts") == 1
 
 
 def test_two_batches_over_one_state_do_not_see_each_other() -> None:

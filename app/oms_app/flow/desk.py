@@ -7,6 +7,7 @@ is settled by looking for the batch's own event ids under the ledger's lock.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -25,8 +26,9 @@ from oms_app.store.unit_of_work import (
 )
 from oms_kernel.batch import Batch, LedgerState, RememberingRule
 from oms_kernel.contracts.broker import BrokerCapabilities
-from oms_kernel.domain.events import AlertRaised, Recorded
+from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Recorded, Severity
 from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
+from oms_kernel.guard import RuleHung
 from oms_kernel.view import LedgerView
 
 T = TypeVar("T")
@@ -117,16 +119,29 @@ class LedgerCache:
         self._config_version = -1
         self._catalogue_version = -1
         self._hung: dict[str, str] = {}
+        """Plugins that hung here and whose quarantine is not committed yet -> the rule that hung."""
         self._lock = threading.Lock()
 
     def transact(self, work: Callable[[Turn], T]) -> T:
-        """See Desk.transact."""
+        """See Desk.transact. When a rule hangs, its plugin is quarantined and `work` done again without it."""
+        hung: set[str] = set()
+        while True:
+            try:
+                return self._transact(work)
+            except RuleHung as error:
+                if error.plugin in hung:
+                    raise
+                hung.add(error.plugin)
+                self._shut_out(error)
+
+    def _transact(self, work: Callable[[Turn], T]) -> T:
         with self._lock:
             turn: Turn | None = None
             try:
                 with self.desk.store.ledger_unit(self.tenant_id, self.ledger_id) as unit:
                     self._catch_up(unit)
                     turn = Turn(self.desk, unit, self)
+                    self._record_hangs(turn)
                     result = work(turn)
                     if turn.batch.events:
                         unit.append(turn.batch.events, turn.batch.book)
@@ -143,20 +158,36 @@ class LedgerCache:
         """Take over a committed batch, and say its alerts in the process's own log too."""
         self.state.adopt(batch)
         quarantined = self.state.book.quarantined
-        self._hung = {plugin: why for plugin, why in self._hung.items() if plugin not in quarantined}
+        self._hung = {plugin: rule for plugin, rule in self._hung.items() if not quarantined.get(plugin)}
         for recorded in batch.events:
             if isinstance(recorded.event, AlertRaised):
-                log.warning("alert", tenant_id=self.tenant_id, seq=recorded.seq, **_said(recorded.event))
+                with suppress(OSError, ValueError):  # a closed log must not make a stored batch look failed
+                    log.warning("alert", tenant_id=self.tenant_id, seq=recorded.seq, **_said(recorded.event))
 
-    def quarantine(self, plugin: str, reason: str) -> None:
-        """Shut a hung plugin out before the ledger is touched again; the caller records the event that lasts.
-
-        What the hang left half-folded is dropped and rebuilt from the log.
-        """
+    def _shut_out(self, error: RuleHung) -> None:
+        """Ask a hung plugin nothing more; the next transaction records the event that lasts."""
         with self._lock:
-            self._hung[plugin] = reason
-            self.state = LedgerState()
-            self._config_version = -1
+            self._hung[error.plugin] = error.rule
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop what may be half-folded; it is built again from the log."""
+        self.state = LedgerState()
+        self._config_version = -1
+
+    def _record_hangs(self, turn: Turn) -> None:
+        """Shut hung plugins out of this ledger in every process, with the first transaction after the hang."""
+        for plugin, rule in self._hung.items():
+            if not turn.batch.book.quarantined.get(plugin):
+                turn.batch.record(
+                    PluginQuarantined(plugin=plugin, reason=f"rule {rule} hung"),
+                    AlertRaised(
+                        severity=Severity.CRITICAL,
+                        source="guard",
+                        text=f"plugin {plugin} hung in rule {rule} and is quarantined: its rules deny every order",
+                        what_to_do="Fix or remove the plugin, then release it.",
+                    ),
+                )
 
     def _catch_up(self, unit: LedgerUnit) -> None:
         """Bring configuration, rules and book up to what the unit's lock shows."""
@@ -164,20 +195,25 @@ class LedgerCache:
             self.catalogue = unit.catalogue()
             self._catalogue_version = unit.catalogue_version
         if unit.head > self.state.book.seq:
-            self.state.fold(unit.tail(self.state.book.seq))
-        released = self._mark_quarantined()
+            tail = unit.tail(self.state.book.seq)
+            try:
+                self.state.fold(tail)
+            except BaseException:
+                self._forget()
+                raise
+        released = self._mark_quarantined(self.state.rules)
         if unit.config_version != self._config_version or released:
+            self._config_version = -1
             self.config = unit.config()
-            self.state.rules = tuple(self.desk.make_rules(self.config))
-            self._mark_quarantined()
-            remembers = any(rule.stateful for rule in self.state.rules)
-            self.state.change_rules(self.state.rules, unit.tail(0) if remembers and unit.head else ())
+            rules = tuple(self.desk.make_rules(self.config))
+            self._mark_quarantined(rules)
+            self.state.change_rules(rules, lambda: unit.tail(0))
             self._config_version = unit.config_version
 
-    def _mark_quarantined(self) -> bool:
+    def _mark_quarantined(self, rules: Sequence[RememberingRule]) -> bool:
         """Tell each rule whether its plugin may be asked; True when one that was shut out may be asked again."""
         released = False
-        for rule in self.state.rules:
+        for rule in rules:
             reason = self._hung.get(rule.plugin) or self.state.book.quarantined.get(rule.plugin) or ""
             released = released or (bool(rule.quarantined) and not reason)
             rule.quarantined = reason

@@ -13,8 +13,6 @@ from oms_app.flow.desk import LedgerCache, Turn
 from oms_app.flow.errors import FlowError
 from oms_app.store.unit_of_work import Conflict
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
-from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Severity
-from oms_kernel.guard import RuleHung
 
 MAX_ORDERS = 256
 
@@ -66,7 +64,11 @@ class Lane:
             leads = not self._busy
             self._busy = True
         if not leads:
-            waiter.wake.wait()
+            try:
+                waiter.wake.wait()
+            except BaseException:
+                self._leave(waiter)
+                raise
         if not waiter.done:
             self._lead()
         if waiter.error is not None:
@@ -85,10 +87,21 @@ class Lane:
                     waiter.finish(None, RuntimeError("the batch ended without an answer"))
                 waiter.wake.set()
             with self._lock:
-                if self._waiting:
-                    self._waiting[0].wake.set()
-                else:
-                    self._busy = False
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._waiting:
+            self._waiting[0].wake.set()
+        else:
+            self._busy = False
+
+    def _leave(self, waiter: _Waiter[Any]) -> None:
+        """Let a waiter that was interrupted go, and pass on the lead if it had been given to it."""
+        with self._lock:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+                if waiter.wake.is_set():
+                    self._hand_over()
 
     def _take(self) -> list[_Waiter[Any]]:
         with self._lock:
@@ -119,24 +132,8 @@ class Lane:
             for waiter, (answer, refused) in zip(batch, answers, strict=True):
                 waiter.finish(answer, refused)
 
-    def _transact(
-        self, batch: list[_Waiter[Any]], hung: tuple[RuleHung, ...] = ()
-    ) -> list[tuple[Any, Exception | None]]:
-        try:
-            return self._ledger.transact(lambda turn: _decide_all(turn, batch, hung))
-        except RuleHung as error:
-            if any(error.plugin == earlier.plugin for earlier in hung):
-                raise
-            self._ledger.quarantine(error.plugin, str(error))
-            return self._transact(batch, (*hung, error))
-
-
-def _decide_all(
-    turn: Turn, batch: list[_Waiter[Any]], hung: tuple[RuleHung, ...]
-) -> list[tuple[Any, Exception | None]]:
-    for error in hung:
-        _quarantine(turn, error)
-    return [_decide(turn, waiter.job) for waiter in batch]
+    def _transact(self, batch: list[_Waiter[Any]]) -> list[tuple[Any, Exception | None]]:
+        return self._ledger.transact(lambda turn: [_decide(turn, waiter.job) for waiter in batch])
 
 
 def _decide(turn: Turn, job: Job[Any]) -> tuple[Any, Exception | None]:
@@ -149,19 +146,6 @@ def _decide(turn: Turn, job: Job[Any]) -> tuple[Any, Exception | None]:
         if len(turn.batch.events) != before:
             raise Conflict(f"{type(job).__name__} refused after it had recorded") from error
         return None, error
-
-
-def _quarantine(turn: Turn, error: RuleHung) -> None:
-    """Shut a hung plugin out of this ledger, in the same transaction that judges the batch again."""
-    turn.batch.record(
-        PluginQuarantined(plugin=error.plugin, reason=f"rule {error.rule} hung"),
-        AlertRaised(
-            severity=Severity.CRITICAL,
-            source="guard",
-            text=f"plugin {error.plugin} hung in rule {error.rule} and is quarantined: its rules deny every order",
-            what_to_do="Fix or remove the plugin, then release it.",
-        ),
-    )
 
 
 class Lanes:

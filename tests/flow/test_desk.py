@@ -1,0 +1,132 @@
+"""Stories of a ledger's transactions when something beside an order goes wrong: nothing is stuck or doubled."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.decision import Verdict, passed
+from oms_kernel.domain.events import AlertRaised, Event, Recorded, Severity
+from oms_kernel.testkit.builders import ACCOUNT_ID
+from oms_kernel.watchdog import Watchdog
+from tests.flow.trading import LEDGER, TENANT, Trading
+
+ALERT = AlertRaised(severity=Severity.WARNING, source="test", text="look", what_to_do="look")
+
+
+class Remembers:
+    """A rule with memory that counts what it is told, and hangs when it hears of an alert if it is to."""
+
+    name = "remembers"
+    observes: frozenset[type[Event]] | None = None
+
+    def __init__(self, *, hangs: bool = False) -> None:
+        self.hangs = hangs
+        self.told: list[int] = []
+
+    def initial_state(self) -> int:
+        return 0
+
+    def fold(self, state: int, recorded: Recorded) -> tuple[int, tuple[Any, ...]]:
+        self.told.append(recorded.seq)
+        while self.hangs and isinstance(recorded.event, AlertRaised):
+            time.sleep(0.001)
+        return state + 1, ()
+
+    def assess(self, intent: Any, view: Any, state: int) -> Verdict:
+        return passed(self.name)
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    watchdog = Watchdog(limit_s=0.05)
+    watchdog.start()
+    yield watchdog
+    watchdog.stop()
+
+
+def test_a_memory_that_hangs_outside_of_intake_is_quarantined_and_the_work_is_done(watchdog: Watchdog) -> None:
+    trading = Trading(rules=[Remembers(hangs=True)], watchdog=watchdog)
+    trading.record(ALERT)
+    assert trading.kinds() == ["plugin_quarantined", "alert_raised", "alert_raised"]
+    (item,) = trading.submit(trading.draft()).items
+    assert item.decision is not None
+    assert item.decision.denials[0].code == "plugin_quarantined"
+
+
+def test_a_hang_whose_work_failed_after_all_is_recorded_with_the_next_transaction(watchdog: Watchdog) -> None:
+    trading = Trading(rules=[Remembers(hangs=True)], watchdog=watchdog)
+
+    def fail(turn: Any) -> None:
+        turn.batch.record(ALERT)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trading.in_turn(fail)
+    assert trading.kinds() == []
+    trading.in_turn(lambda turn: None)
+    assert trading.kinds() == ["plugin_quarantined", "alert_raised"]
+    trading.control.release_plugin(trading.principal, LEDGER, "plugin-remembers")
+    trading.rules[0].hangs = False
+    assert trading.place().is_active
+
+
+def test_a_change_of_the_accounts_state_does_not_read_the_whole_log_again() -> None:
+    rule = Remembers()
+    trading = Trading(rules=[rule])
+    trading.place()
+    trading.control.set_trading_state(trading.principal, ACCOUNT_ID, TradingState.REDUCE_ONLY, "drill")
+    trading.control.set_trading_state(trading.principal, ACCOUNT_ID, TradingState.ACTIVE, "drill")
+    rule.told.clear()
+    trading.place()
+    assert rule.told == [trading.store.heads([LEDGER])[LEDGER]]
+
+
+def test_a_process_log_that_is_closed_does_not_make_a_stored_batch_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def warning(self, *_: Any, **__: Any) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("oms_app.flow.desk.log", Closed())
+    trading = Trading()
+    trading.record(ALERT)
+    assert trading.kinds() == ["alert_raised"]
+
+
+def test_a_waiter_that_is_interrupted_leaves_the_lane_to_those_behind_it() -> None:
+    class Job:
+        size = 1
+        alone = True
+
+        def decide(self, turn: Any) -> str:
+            entered.set()
+            assert gate.wait(10)
+            return "done"
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    entered, gate = threading.Event(), threading.Event()
+    trading = Trading()
+    lane = trading.intake._lanes.of(TENANT, LEDGER)
+    leader = threading.Thread(target=lane.submit, args=(Job(),))
+    leader.start()
+    assert entered.wait(10)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            lane.submit(Job())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    gate.set()
+    leader.join(10)
+    answers: list[str] = []
+    behind = threading.Thread(target=lambda: answers.append(lane.submit(Job())), daemon=True)
+    behind.start()
+    behind.join(10)
+    assert answers == ["done"]
