@@ -40,7 +40,6 @@ def site(database: str, *, sessions: bool) -> Iterator[Site]:
         # Two files of SQLite: the writers of the one do not wait for the other's, as two tables of one file would.
         beside = f"sqlite:///{system.home.parent}/floor.db" if database == "sqlite" else system.settings.database_url
         floor.make_table(beside)
-        stack.callback(system.stop)
         system.start(*(["sim_broker", "session"] if sessions else []), "api")
         port = stack.enter_context(served_floor(beside, WORKERS[database], system.home.parent))
         yield Site(system, f"http://127.0.0.1:{port}/orders", f"http://127.0.0.1:{port}/nothing")
@@ -56,6 +55,7 @@ def bare_site(database: str) -> Iterator[System]:
         home.mkdir(mode=0o700)
         url = f"sqlite:///{home}/oms.db" if database == "sqlite" else stack.enter_context(_postgres_database(folder))
         system = System(home, url, port=free_port(), workers=WORKERS[database], threads=THREADS)
+        stack.callback(system.stop)
         system.prepare()
         yield system
 

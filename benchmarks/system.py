@@ -33,6 +33,7 @@ from oms_app.config import Settings, load_settings
 from oms_app.store import migrate
 from oms_app.store import tables as t
 from oms_app.store.rows import put
+from oms_app.store.sql_store import SqlStore
 from oms_app.store.tenants import config_changed
 from oms_kernel.contracts.plugin import parse_params
 
@@ -62,6 +63,8 @@ class System:
             "OMS_LOG_LEVEL": "warning",
         }
         self.settings: Settings = load_settings(self._env)
+        self.store = SqlStore(database_url, pool_size=2)
+        """For looking on."""
         self.facts: DemoFacts
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -101,6 +104,7 @@ class System:
                 child.kill()
                 child.wait()
         self._children.clear()
+        self.store.close()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -120,7 +124,7 @@ class System:
 
     def count(self, *states: str, but: bool = False) -> int:
         """How many orders are in one of these states (`but`: in none of them)."""
-        with self._services() as services, services.store.read_unit(TENANT_ID) as unit:
+        with self.store.read_unit(TENANT_ID) as unit:
             column = t.ORDERS.c.state
             query = select(func.count()).select_from(t.ORDERS).where(t.ORDERS.c.tenant_id == TENANT_ID)
             chosen = query.where(column.not_in(states) if but else column.in_(states))
@@ -129,7 +133,7 @@ class System:
 
     def states(self) -> list[str]:
         """(state, reason, how many orders), for the message of an error."""
-        with self._services() as services, services.store.read_unit(TENANT_ID) as unit:
+        with self.store.read_unit(TENANT_ID) as unit:
             chosen = select(t.ORDERS.c.state, t.ORDERS.c.reason_code, func.count()).group_by("state", "reason_code")
             return [str(tuple(row)) for row in unit.connection.execute(chosen.where(t.ORDERS.c.tenant_id == TENANT_ID))]
 
@@ -158,7 +162,7 @@ class System:
             return False
 
     def _session_is_ready(self) -> bool:
-        with self._services() as services, services.store.read_unit(TENANT_ID) as unit:
+        with self.store.read_unit(TENANT_ID) as unit:
             mine = t.BROKER_CONNECTIONS.c.tenant_id == TENANT_ID
             return unit.connection.execute(select(t.BROKER_CONNECTIONS.c.status).where(mine)).scalar() == "READY"
 
