@@ -11,7 +11,7 @@ from oms_app.flow.identity import Identity, IdentitySettings, InvalidToken, Sign
 from oms_app.flow.passwords import HashingCost, Passwords
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
-from oms_app.store.identity_rows import ApiKeyRow
+from oms_app.store.identity_rows import ApiKeyRow, SessionRow
 from oms_app.store.sql_identity_rows import SqlIdentityRows
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.domain.errors import InvalidRequest
@@ -128,6 +128,42 @@ def test_a_new_password_ends_every_session_of_that_user_and_of_nobody_else(
         other.caller_of_token(pair.access_token)
     other.caller_of_token(of_bob.access_token)
     identity.sign_in("anna@example.com", "another password of anna")
+
+
+def test_a_password_set_while_somebody_signs_in_with_the_old_one_stands_and_ends_that_session(
+    store: SqlStore, identity: Identity, pair: TokenPair, clock: Clock
+) -> None:
+    begun: list[str] = []
+
+    class ResetInBetween(SqlIdentityRows):
+        def add_session(self, session: SessionRow) -> None:
+            identity.reset_password("anna@example.com", "another password of anna")
+            super().add_session(session)
+            begun.append(session.session_id)
+
+    costly = Passwords(HashingCost(memory_kib=2048, passes=1))
+    late = Identity(ResetInBetween(store), SECRET, clock=clock, passwords=costly)
+    with pytest.raises(SignInFailed):
+        late.sign_in("anna@example.com", PASSWORD)
+    row = SqlIdentityRows(store).session(begun[0])
+    assert row is not None
+    assert row.revoked_at is not None
+    identity.sign_in("anna@example.com", "another password of anna")
+
+
+def test_a_hash_of_another_cost_is_renewed_at_the_next_sign_in(
+    store: SqlStore, identity: Identity, pair: TokenPair, clock: Clock
+) -> None:
+    rows = SqlIdentityRows(store)
+    before = rows.user_by_email("anna@example.com")
+    costly = Identity(rows, SECRET, clock=clock, passwords=Passwords(HashingCost(memory_kib=2048, passes=1)))
+    costly.sign_in("anna@example.com", PASSWORD)
+    after = rows.user_by_email("anna@example.com")
+    assert before is not None
+    assert after is not None
+    assert before.password_hash != after.password_hash
+    costly.sign_in("anna@example.com", PASSWORD)
+    assert rows.user_by_email("anna@example.com") == after
 
 
 def test_a_refresh_token_gives_new_tokens_of_the_same_session(

@@ -111,8 +111,6 @@ class Identity:
         stored = user.password_hash if user is not None and user.is_active else None
         if not self._passwords.verify(stored, password) or user is None:
             raise SignInFailed("e-mail or password is wrong", fix="check both; passwords are case-sensitive")
-        if self._passwords.is_outdated(user.password_hash):
-            self._rows.set_password(user.user_id, self._passwords.hash(password))
         membership = self._membership(user.user_id, tenant_id)
         now = self._clock()
         session_id = str(uuid.uuid4())
@@ -130,6 +128,12 @@ class Identity:
                 revoked_at=None,
             )
         )
+        # A new password ends the sessions that it finds; one that begins just then with the old password ends here.
+        if not self._is_still(user, password):
+            self.sign_out(session_id)
+            raise SignInFailed("e-mail or password is wrong", fix="check both; passwords are case-sensitive")
+        if self._passwords.is_outdated(user.password_hash):
+            self._rows.set_password(user.user_id, self._passwords.hash(password), replacing=user.password_hash)
         return self._pair(session_id, user.user_id, membership, refresh, now, expires_at)
 
     def refresh(self, refresh_token: str) -> TokenPair:
@@ -267,6 +271,13 @@ class Identity:
         return row.user_id
 
     # Inside -----------------------------------------------------------------------------------------------
+
+    def _is_still(self, user: UserRow, password: str) -> bool:
+        """Whether the password of a user who was just verified is the right one still."""
+        present = self._rows.user_by_email(user.email)
+        if present is None:
+            return False
+        return present.password_hash == user.password_hash or self._passwords.verify(present.password_hash, password)
 
     def _membership(self, user_id: str, tenant_id: TenantId | None) -> Membership:
         memberships = self._rows.memberships(user_id, tenant_id)

@@ -65,8 +65,8 @@ class IdentityRows(Protocol):
     def user_by_email(self, email: str) -> UserRow | None:
         """The user with this lower-case e-mail."""
 
-    def set_password(self, user_id: str, password_hash: str) -> None:
-        """Replace the hash."""
+    def set_password(self, user_id: str, password_hash: str, *, replacing: str | None = None) -> None:
+        """Replace the hash; only while it is still `replacing`, where that is given."""
 
     def memberships(self, user_id: str, tenant_id: TenantId | None) -> Sequence[Membership]:
         """Where the user belongs, in a fixed order; only that tenant when one is given."""

@@ -59,12 +59,13 @@ class SqlIdentityRows:
             is_active=bool(row.is_active),
         )
 
-    def set_password(self, user_id: str, password_hash: str) -> None:
-        """Replace the hash."""
+    def set_password(self, user_id: str, password_hash: str, *, replacing: str | None = None) -> None:
+        """Replace the hash; only while it is still `replacing`, where that is given."""
         with self._store.platform_unit() as unit:
-            unit.connection.execute(
-                update(USERS).where(USERS.c.user_id == user_id).values(password_hash=password_hash, updated_at=unit.now)
-            )
+            changed = update(USERS).where(USERS.c.user_id == user_id)
+            if replacing is not None:
+                changed = changed.where(USERS.c.password_hash == replacing)
+            unit.connection.execute(changed.values(password_hash=password_hash, updated_at=unit.now))
 
     def memberships(self, user_id: str, tenant_id: TenantId | None) -> Sequence[Membership]:
         """Where the user belongs, in a fixed order; only that tenant when one is given."""
