@@ -5,10 +5,9 @@ import csv
 import gzip
 import json
 import os
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -20,6 +19,7 @@ import pytest
 from oms_kernel.simulation.synthetic import write_quotes_csv
 from oms_kernel.testkit.builders import an_instrument
 from tests.processes.system import System
+from tests.waiting import until
 
 REAL = Path(os.environ.get("OMS_MARKET_DATA", "/nowhere")) / "spy-quotes-1s-2013-10-07.csv.gz"
 DEADLINE_S = 60.0
@@ -68,7 +68,7 @@ class Api:
             order: dict[str, Any] = self.call("GET", f"orders/{order_id}")
             return order if order["state"] in states else None
 
-        return until(settled, f"{order_id} in {states}")
+        return until(settled, f"{order_id} in {states}", DEADLINE_S)
 
     def all(self, path: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
@@ -79,16 +79,6 @@ class Api:
             if not page["next_cursor"]:
                 return items
             cursor = f"&cursor={page['next_cursor']}"
-
-
-def until(holds: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        found = holds()
-        if found:
-            return found
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def synthetic_day(folder: Path) -> Path:

@@ -9,8 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,13 @@ from typing import Any
 import httpx2
 
 from oms_app.cli.demo import DemoFacts, read_demo_file
+from tests.waiting import until
 
 READY_S = 90.0
 STOP_S = 40.0
 OMS = str(Path(sys.executable).parent / "oms")
 CHEAP = {"OMS_ARGON2_MEMORY_KIB": "1024", "OMS_ARGON2_TIME_COST": "1"}
 FINAL = {"FILLED", "CANCELED", "REJECTED", "EXPIRED", "DENIED"}
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> Any:
-    """The condition's first true value; fails after the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from oms_app.lifeline import AlreadyRunning, Heartbeats, HomeLock, Pulse
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -37,21 +37,13 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition, what: str, timeout_s: float = 10.0) -> None:
-    """Returns once the condition holds; fails after the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.01)
-
-
 def test_a_child_is_killed_with_its_parent_even_by_sigkill() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT, GRANDCHILD], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         grandchild = int(parent.stdout.readline())
         assert is_alive(grandchild)
         parent.send_signal(signal.SIGKILL)
-        wait_until(lambda: not is_alive(grandchild), "the grandchild is dead")
+        until(lambda: not is_alive(grandchild), "the grandchild is dead")
 
 
 def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:
@@ -89,7 +81,7 @@ def test_a_heartbeat_ages_until_the_next_beat_and_is_unknown_before_the_first(tm
     pulse.beat()
     first = hearts.age_s("api")
     assert first is not None and 0 <= first < 1
-    wait_until(lambda: (hearts.age_s("api") or 0) > first + 0.02, "the heart ages")
+    until(lambda: (hearts.age_s("api") or 0) > first + 0.02, "the heart ages")
     assert hearts.age_s("worker") is None
     hearts.clear("api")
     assert hearts.age_s("api") is None

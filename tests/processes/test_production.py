@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.processes.system import System, until
+from tests.processes.system import System
 from tests.services.server_process import free_port
+from tests.waiting import until
 from tests.workers.test_webhooks import Receiver
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.processes.system import OMS, System, running, until
+from tests.processes.system import OMS, System, running
+from tests.waiting import until
 from tests.workers.test_webhooks import Receiver
 
 pytestmark = pytest.mark.integration

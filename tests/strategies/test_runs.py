@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from oms_kernel.domain.money import ONE
 from oms_kernel.registry import Registered, Registries, Registry
 from tests.app_kit import demo_services, demo_settings
 from tests.strategies import sample
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 DEADLINE_S = 30.0
@@ -120,14 +120,6 @@ def kit(services: Services) -> Iterator[Kit]:
     for keeper in made.keepers:
         keeper.join(DEADLINE_S)
         assert not keeper.is_alive
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Returns once the condition holds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.02)
 
 
 def test_a_callbacks_order_is_placed_once_although_the_process_dies_in_the_middle(kit: Kit, tmp_path: Path) -> None:
