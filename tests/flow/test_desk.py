@@ -4,16 +4,24 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from oms_app.flow import submission
+from oms_app.flow.errors import IdempotencyMismatch
+from oms_app.flow.intake import IdempotencyKey
+from oms_app.store.unit_of_work import Conflict, StoredAnswer
+from oms_kernel.contracts.broker import WireIdentity
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.events import AlertRaised, Event, Recorded, Severity
-from oms_kernel.testkit.builders import ACCOUNT_ID
+from oms_kernel.domain.ids import WireId
+from oms_kernel.domain.lifecycle import RequestStatus
+from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, an_instrument
 from oms_kernel.watchdog import Watchdog
-from tests.flow.trading import LEDGER, TENANT, Trading
+from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
 
 ALERT = AlertRaised(severity=Severity.WARNING, source="test", text="look", what_to_do="look")
 
@@ -130,3 +138,51 @@ def test_a_waiter_that_is_interrupted_leaves_the_lane_to_those_behind_it() -> No
     behind.start()
     behind.join(10)
     assert answers == ["done"]
+
+
+def test_a_request_that_met_a_conflict_alone_is_answered_by_what_was_stored_first() -> None:
+    trading = Trading()
+    key = IdempotencyKey(key="k1", operation="orders.place", fingerprint=b"mine")
+
+    def faster() -> None:
+        trading.store.before_commit = lambda: None
+        answer = StoredAnswer(
+            key="k1", principal=trading.principal.principal_id, operation="orders.place", fingerprint=b"another's",
+            status_code=200, order_versions=(), extra={}, created_at=trading.now,
+        )  # fmt: skip
+        trading.store.answers[TENANT, (answer.principal, answer.operation, answer.key)] = answer
+        raise Conflict("idempotency_keys")
+
+    trading.store.before_commit = faster
+    with pytest.raises(IdempotencyMismatch):
+        trading.submit(trading.draft(), idempotency=key)
+    assert trading.kinds() == []
+
+
+def test_a_quote_written_late_by_a_session_whose_clock_is_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms_app.flow.boards.REFRESH_S", 0)
+    trading = Trading()
+    ahead, behind = an_instrument("AHEAD"), an_instrument("BEHIND")
+    trading.store.quotes_by_instrument.clear()
+    trading.store.put_quote(a_quote(ahead, at=trading.now))
+
+    def known(turn: Any) -> bool:
+        return turn.view.market.fresh(behind.instrument_id) is not None
+
+    assert not trading.in_turn(known)
+    trading.store.put_quote(a_quote(behind, at=trading.now - timedelta(seconds=1)))
+    assert trading.in_turn(known)
+
+
+def test_a_session_that_was_itself_replaced_disowns_nothing() -> None:
+    trading = Trading()
+    order = trading.place()
+    trading.connect(token=3)
+    trading.in_turn(
+        lambda turn: submission.next_intents(
+            turn, CONNECTION, 3, CAPABILITIES, lambda command: WireIdentity(WireId("w"))
+        )
+    )
+    with pytest.raises(submission.LeaseLost):
+        trading.in_turn(lambda turn: submission.disown(turn, CONNECTION, 2))
+    assert trading.order(order.order_id).place is RequestStatus.SENT

@@ -3,12 +3,14 @@
 import asyncio
 import threading
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from oms_app.flow import booking, submission
-from oms_app.sessions.host import Storage
+from oms_app.sessions.host import ConnectorHost, Storage
 from oms_app.sessions.lease import HeldLease, awake_and_asleep
 from oms_app.sessions.ledgers import SessionLedgers
 from oms_app.store.unit_of_work import LedgerUnit, StoreUnavailable
@@ -178,3 +180,19 @@ def test_only_the_thread_that_prepares_intents_writes_into_their_transaction() -
 
     scene.trading.in_turn(prepare)
     assert storage.get("next_id") == "8"
+
+
+def test_a_session_whose_clock_is_ahead_closes_the_connection_before_an_answer_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ConnectorHost, "clock", lambda host: datetime.now(UTC) + timedelta(hours=1))
+
+    async def tell(scene: Scene) -> None:
+        await scene.start()
+        scene.quote()
+        scene.faults(Fault(When(command=FaultPoint.SUBMIT), FaultKind.SILENCE))
+        order = scene.trading.place(limit_price="90.00")
+        await scene.becomes(order, OrderState.REJECTED)
+        assert [status for status, _ in scene.store.statuses].count("CONNECTING") > 1
+
+    story(tell)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from uuid_utils.compat import uuid7
 
 from oms_app.store import (
@@ -23,6 +24,7 @@ from oms_app.store import (
 from oms_app.store.config_rows import connection_resource
 from oms_app.store.queries import Paging
 from oms_app.store.sql_store import SqlStore
+from oms_app.store.tables import LAST_QUOTES
 from oms_app.store.unit_of_work import Conflict, Route
 from oms_kernel.contracts.broker import BrokerAccount
 from oms_kernel.domain.market import Quote
@@ -162,6 +164,15 @@ def test_a_newer_quote_replaces_an_older_one_and_never_the_other_way(scribe: Any
     assert stored(quote("1", 9), quote("2", 8)) == [quote("2", 8)]
     assert stored(quote("3", 9)) == [quote("2", 8)]
     assert stored(quote("4", 1)) == [quote("4", 1)]
+    (clamped,) = stored(quote("5", -3600))
+    with scribe.store.platform_unit() as unit:
+        assert clamped.received_at <= unit.now, "received later than now: it would stay fresh for an hour"
+        unit.connection.execute(
+            update(LAST_QUOTES)
+            .where(LAST_QUOTES.c.instrument_id == scribe.instrument_id)
+            .values(received_at=unit.now + timedelta(hours=1))
+        )
+    assert stored(quote("4", 1)) == [quote("4", 1)], "a clock was set back: what it wrote before gives way"
     after = quote("4", 1).received_at
     with scribe.store.ledger_unit(scribe.tenant_id, scribe.ledger_id) as unit:
         ids = {found.instrument_id for found in unit.quotes(after)}

@@ -26,7 +26,9 @@ class QuoteBoard:
         """A frozen view of the market, at most a quarter of a second behind the table."""
         with self._lock:
             if time.monotonic() - self._read_at >= REFRESH_S:
-                self.put(unit.quotes(self._newest))
+                # Sessions write at their own pace and by their own clocks: whatever may still be fresh is read again.
+                since = None if self._newest is None else min(self._newest, now) - self.max_age
+                self.put(unit.quotes(since))
                 self._read_at = time.monotonic()
             return MarketView(now=now, quotes=self._quotes, max_age=self.max_age)
 

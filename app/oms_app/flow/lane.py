@@ -115,14 +115,20 @@ class Lane:
                 batch.append(self._waiting.popleft())
             return batch
 
-    def _run(self, batch: list[_Waiter[Any]]) -> None:
-        """One transaction for the batch; on a conflict or an unexpected error each job is tried alone."""
+    def _run(self, batch: list[_Waiter[Any]], *, again: bool = False) -> None:
+        """One transaction for the batch; on a conflict or an unexpected error each job is tried alone.
+
+        A conflict that a job meets alone is decided anew, once: then it reads what the other one stored.
+        """
         try:
             answers = self._transact(batch)
         except FlowError as error:
             for waiter in batch:
                 waiter.finish(None, error)
         except Exception as error:
+            if len(batch) == 1 and isinstance(error, Conflict) and not again:
+                self._run(batch, again=True)
+                return
             if len(batch) == 1:
                 batch[0].finish(None, error)
                 return

@@ -86,7 +86,11 @@ def overdue(turn: Turn, connection_id: ConnectionId, ack_timeout: timedelta) -> 
 
 
 def disown(turn: Turn, connection_id: ConnectionId, lease_token: int) -> list[OrderId]:
-    """At a take-over: put in doubt every place and replace that was sent under an older lease; returns which."""
+    """At a take-over: put in doubt every place and replace that was sent under an older lease; returns which.
+
+    Raises LeaseLost when a still newer session took over meanwhile: what that one sent is its own.
+    """
+    require_lease(turn, connection_id, lease_token)
     disowned = []
     for order in list(_unsettled(turn, connection_id)):
         tokens = {

@@ -22,7 +22,7 @@ from oms_app.sessions.host import ConnectionLost, ConnectorHost, Heard, Storage
 from oms_app.sessions.lease import HeldLease
 from oms_app.sessions.ledgers import SessionLedgers
 from oms_app.sessions.ports import Connection, SessionStore
-from oms_app.sessions.settling import Settling
+from oms_app.sessions.settling import Connected, Settling
 from oms_app.sessions.timing import Timing
 from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
 from oms_kernel.contracts.broker import BrokerConnector, Intent, Refused
@@ -78,7 +78,7 @@ class ConnectionRunner:
         self._storage = Storage(store, connection)
         self._host: ConnectorHost | None = None
         self._connector: BrokerConnector | None = None
-        self._connected_at: datetime | None = None
+        self._connected: Connected | None = None
         self._ready = False
         self._outcomes: list[Outcome] = []
         self._to_send: asyncio.Queue[Intent] = asyncio.Queue()
@@ -126,7 +126,7 @@ class ConnectionRunner:
         connector: BrokerConnector = self._class(parse_params(self._class, self._connection.params), host)
         self._host, self._connector = host, connector
         self._ready = False
-        self._connected_at = None
+        self._connected = None
         self._to_send = asyncio.Queue()
         await self._ledgers.find_homes()
         await self._status("CONNECTING", "")
@@ -152,7 +152,7 @@ class ConnectionRunner:
     async def _open(self, connector: BrokerConnector) -> None:
         """Connect and reconcile; the pump books meanwhile and sends cancels only."""
         await asyncio.wait_for(connector.connect(), self._timing.connect_s)
-        self._connected_at = self._current_host().clock()
+        self._connected = Connected(dict(await self._ledgers.each(_ledgers_time)), time.monotonic())
         await self._status("RECONCILING", "")
         await self._settling.reconcile(connector)
         self._ready = True
@@ -210,8 +210,8 @@ class ConnectionRunner:
                 if tidy:
                     housekeeping_at = now + self._timing.housekeeping_s
                 await self._cycle(may_send=True, tidy=tidy)
-                if tidy and self._ready and self._connector is not None and self._connected_at is not None:
-                    await self._settling.settle(self._connector, self._connected_at, host.clock)
+                if tidy and self._ready and self._connector is not None and self._connected is not None:
+                    await self._settling.settle(self._connector, self._connected)
             poll_s = self._timing.busy_poll_s if now < busy_until else self._timing.idle_poll_s
             await self._wait_for_news(poll_s)
 
@@ -247,7 +247,7 @@ class ConnectionRunner:
             self._to_send.put_nowait(intent)
 
     def _turn(self, turn: Turn, heard: list[Heard], outcomes: list[Outcome], *, may_send: bool, tidy: bool) -> Done:
-        sends = may_send and self._connector is not None and self._connected_at is not None
+        sends = may_send and self._connector is not None and self._connected is not None
         if not sends:  # next_intents asks for itself, and its refusal drops the whole turn
             submission.require_lease(turn, self._id, self._lease.token)
         orders = turn.batch.book.orders
@@ -343,6 +343,11 @@ class ConnectionRunner:
         if self._host is None:
             raise ConnectionLost("there is no connection")
         return self._host
+
+
+def _ledgers_time(turn: Turn) -> tuple[LedgerId, datetime]:
+    """The moment by the clock that dates the ledger's intents."""
+    return turn.unit.ledger_id, turn.batch.now
 
 
 async def _cancelled(tasks: list["asyncio.Task[None]"]) -> None:

@@ -7,8 +7,10 @@ after what carried it was closed and the maximum pause was over.
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from oms_app.flow import reconciliation, submission
 from oms_app.flow.desk import Turn
@@ -16,9 +18,16 @@ from oms_app.sessions.host import ConnectionLost
 from oms_app.sessions.ledgers import SessionLedgers
 from oms_app.sessions.timing import Timing
 from oms_kernel.contracts.broker import BrokerConnector, SnapshotPart
-from oms_kernel.domain.ids import ConnectionId
+from oms_kernel.domain.ids import ConnectionId, LedgerId
 from oms_kernel.domain.lifecycle import RequestStatus
 from oms_kernel.domain.order import Order
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """When the present connection began: in each ledger's own time, and by a clock that nobody sets."""
+
+    at: dict[LedgerId, datetime]
+    monotonic_s: float
 
 
 class Settling:
@@ -52,7 +61,7 @@ class Settling:
         for texts in await self._each(work):
             self._alerted_breaks.update(texts)
 
-    async def settle(self, connector: BrokerConnector, connected_at: datetime, now: Callable[[], datetime]) -> None:
+    async def settle(self, connector: BrokerConnector, connected: Connected) -> None:
         """Ask about doubtful orders, once their time has come.
 
         Raises ConnectionLost when the present connection carried one: it has to be closed before an answer counts.
@@ -60,13 +69,16 @@ class Settling:
         if time.monotonic() - self._asked_at < self._timing.settle_every_s:
             return
         self._asked_at = time.monotonic()
-        found = await self._ledgers.each(lambda turn: reconciliation.doubtful(turn, self._connection_id))
-        sent = [sent_at for orders in found for order in orders if (sent_at := _sent_at(order)) is not None]
-        if not sent:
+        carried = [
+            is_carried
+            for of_ledger in await self._ledgers.each(lambda turn: self._carried(turn, connected))
+            for is_carried in of_ledger
+        ]
+        if not carried:
             return
-        if any(sent_at >= connected_at for sent_at in sent):
+        if any(carried):
             raise ConnectionLost("reopening the connection to settle an order in doubt")
-        if now() - connected_at < timedelta(seconds=self._timing.maximum_pause_s):
+        if time.monotonic() - connected.monotonic_s < self._timing.maximum_pause_s:
             return
         parts = await asyncio.wait_for(connector.snapshot(None), self._timing.snapshot_s)
         orders = parts.get(SnapshotPart.ORDERS)
@@ -76,10 +88,20 @@ class Settling:
         def work(turn: Turn) -> None:
             reconciliation.book_snapshot(turn, self._connection_id, parts)
             reconciliation.settle_doubts(
-                turn, self._connection_id, orders, self._capabilities, carried_before=connected_at
+                turn,
+                self._connection_id,
+                orders,
+                self._capabilities,
+                carried_before=connected.at[turn.unit.ledger_id],
             )
 
         await self._each(work)
+
+    def _carried(self, turn: Turn, connected: Connected) -> list[bool]:
+        """For each doubtful request whether the present connection carried it."""
+        began = connected.at[turn.unit.ledger_id]
+        doubtful = reconciliation.doubtful(turn, self._connection_id)
+        return [sent_at >= began for order in doubtful if (sent_at := _sent_at(order)) is not None]
 
     async def _each(self, work: Callable[[Turn], Any]) -> list[Any]:
         def owned(turn: Turn) -> Any:

@@ -5,18 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from oms_app.sessions.ports import Connection
 from oms_app.store import connector_storage, leases
+from oms_app.store import quotes as last_quotes
 from oms_app.store.config_rows import connection_resource, load_catalogue
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import (
     ACCOUNT_ROUTES,
     BROKER_ACCOUNTS,
     BROKER_CONNECTIONS,
-    LAST_QUOTES,
     LEDGERS,
     TRADING_ACCOUNTS,
 )
@@ -86,21 +84,8 @@ class SqlSessionStore:
 
     def put_quotes(self, quotes: Iterable[Quote]) -> None:
         """Replace the last quotes of these instruments; an older one never replaces a newer one."""
-        rows = [{name: getattr(quote, name) for name in LAST_QUOTES.c.keys()} for quote in quotes]
-        if not rows:
-            return
         with self._store.platform_unit() as unit:
-            insert = postgres_insert if unit.connection.dialect.name == "postgresql" else sqlite_insert
-            statement = insert(LAST_QUOTES)
-            changed = {name: statement.excluded[name] for name in rows[0] if name != "instrument_id"}
-            unit.connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["instrument_id"],
-                    set_=changed,
-                    where=LAST_QUOTES.c.received_at <= statement.excluded.received_at,
-                ),
-                sorted(rows, key=lambda row: str(row["instrument_id"])),
-            )
+            last_quotes.put_quotes(unit, quotes)
 
     def storage_get(self, tenant_id: TenantId, connection_id: ConnectionId, key: str) -> str | None:
         """A value of the connector's durable store."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from sqlalchemy import or_
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -13,7 +14,11 @@ from oms_kernel.domain.market import Quote
 
 
 def put_quotes(unit: RowsUnit, quotes: Iterable[Quote]) -> None:
-    """Store the newest of these quotes for each instrument, unless a later one stands there."""
+    """Store the newest of these quotes for each instrument, unless a later one stands there.
+
+    None counts as received later than now, whatever a session's clock says or said: it would stay fresh for too long
+    and keep newer ones out.
+    """
     newest: dict[str, Quote] = {}
     for quote in quotes:
         known = newest.get(quote.instrument_id)
@@ -21,7 +26,10 @@ def put_quotes(unit: RowsUnit, quotes: Iterable[Quote]) -> None:
             newest[quote.instrument_id] = quote
     if not newest:
         return
-    rows = [msgspec.structs.asdict(newest[instrument_id]) for instrument_id in sorted(newest)]
+    rows = [
+        {**msgspec.structs.asdict(quote), "received_at": min(quote.received_at, unit.now)}
+        for _, quote in sorted(newest.items())
+    ]
     make: Any = postgres_insert if unit.connection.dialect.name == "postgresql" else sqlite_insert
     statement = make(LAST_QUOTES)
     changed = {column.name: statement.excluded[column.name] for column in LAST_QUOTES.c if not column.primary_key}
@@ -29,7 +37,9 @@ def put_quotes(unit: RowsUnit, quotes: Iterable[Quote]) -> None:
         statement.on_conflict_do_update(
             index_elements=["instrument_id"],
             set_=changed,
-            where=statement.excluded.received_at >= LAST_QUOTES.c.received_at,
+            where=or_(
+                statement.excluded.received_at >= LAST_QUOTES.c.received_at, LAST_QUOTES.c.received_at > unit.now
+            ),
         ),
         rows,
     )

@@ -172,10 +172,12 @@ class SqlStore:
         """A connection whose errors are the store's; rolled back when the block raises, and given back."""
         try:
             connection = engine.connect()
-        except DBAPIError as error:
-            raise StoreUnavailable(str(error.orig)) from error
         except PoolTimeout as error:
             raise StoreUnavailable("no database connection came free in time") from error
+        except Exception as error:  # what prepares a new connection raises the driver's own errors
+            if translated(error) is None:
+                raise
+            raise StoreUnavailable(str(getattr(error, "orig", error))) from error
         try:
             yield connection
         except BaseException as error:
