@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from oms_kernel.domain.errors import InvalidRequest
 from tests.api.desk import Desk
 
 PAST = "2024-02-29T10:00:00Z"
@@ -98,6 +99,7 @@ def test_a_bad_field_is_named_with_its_fix_and_nothing_is_stored(
     assert (response.status_code, problem["code"]) == (status, code), problem
     assert field in [error["field"] for error in problem["errors"]], problem
     assert all(error["detail"] and error["fix"] for error in problem["errors"]), problem
+    assert all(error["fix"] != InvalidRequest.__doc__ for error in problem["errors"]), problem
     assert problem["request_id"] == response.headers["X-Request-ID"]
     assert quiet_desk.event_count() == before
 
@@ -149,6 +151,24 @@ def test_a_number_out_of_bounds_is_refused_when_written_as_a_json_number_too(qui
     assert response.json["code"] == "invalid_number"
     assert response.json["errors"][0]["field"] == "quantity"
     assert quiet_desk.event_count() == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "words"),
+    [
+        ({"limit_price": "99.501"}, "limit_price", "tick_size"),
+        ({"limit_price": None}, "limit_price", "LIMIT, STOP_LIMIT"),
+        ({"quantity": "1.5"}, "quantity", "lot_size"),
+        ({"stop_price": "1"}, "stop_price", "STOP"),
+        ({"time_in_force": "GTD"}, "expire_at", "GTD needs one"),
+    ],
+)
+def test_a_refusal_by_the_kernel_says_what_to_do_about_its_field(
+    quiet_desk: Desk, bad: dict[str, Any], field: str, words: str
+) -> None:
+    (error,) = quiet_desk.place(**bad).json["errors"]
+    assert error["field"] == field
+    assert words in error["fix"]
 
 
 def test_every_field_at_fault_is_named_at_once(quiet_desk: Desk) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from oms_app.api.fixes import fix_of
 from oms_app.api.json_text import encode
 from oms_app.flow.errors import FlowError
 from oms_kernel.domain.errors import KernelError
@@ -127,10 +128,5 @@ def not_found(what: str) -> Problem:
 
 def problem_of(error: KernelError | FlowError, at: str = "") -> Problem:
     """The problem that tells of an error of kernel or flow; `at` leads the field's path in bulk requests."""
-    fix = getattr(error, "fix", None) or _first_line(error)
-    errors = [FieldError(at + error.field, error.detail, fix)] if error.field else []
+    errors = [FieldError(at + error.field, error.detail, fix_of(error))] if error.field else []
     return Problem(error.code, error.detail, errors=errors, extra=getattr(error, "extra", None))
-
-
-def _first_line(error: Exception) -> str:
-    return (type(error).__doc__ or "").partition("\n")[0]
