@@ -132,7 +132,7 @@ def test_too_many_tries_from_one_address_have_to_wait(person: Person) -> None:
     client = app.test_client()
     form = hidden_fields(client.get("/login").text)
     answer = client.post("/login", data={**form, "email": person.email, "password": PASSWORD})
-    assert answer.status_code == 429
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "20")
     assert "Too many tries" in answer.text
     assert "oms_access" not in cookies_of(answer)
 

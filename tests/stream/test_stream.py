@@ -28,7 +28,14 @@ DEADLINE_S = 10.0
 class Listener:
     """One client of the ASGI application: what it was sent, and a way to hang up."""
 
-    def __init__(self, app: StreamApp, headers: dict[str, str], query: str = "", path: str = "/api/v1/stream") -> None:
+    def __init__(
+        self,
+        app: StreamApp,
+        headers: dict[str, str],
+        query: str = "",
+        path: str = "/api/v1/stream",
+        method: str = "GET",
+    ) -> None:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = b""
@@ -37,7 +44,7 @@ class Listener:
         self._gone = asyncio.Event()
         scope = {
             "type": "http",
-            "method": "GET",
+            "method": method,
             "path": path,
             "query_string": query.encode(),
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
@@ -189,6 +196,29 @@ def test_a_burst_is_told_at_once_and_then_at_most_ten_times_a_second(kit: Kit) -
             await listener.until(lambda: len(listener.events) == 60)
             assert listener.events[0]["seq"] == before + 1
             assert len(listener.sends) <= (lasted + 0.3) / stream_app.COALESCE_S + 2
+
+    run(test)
+
+
+def test_another_method_is_told_what_is_allowed(kit: Kit) -> None:
+    async def test() -> None:
+        async with kit.serving() as app:
+            listener = Listener(app, kit.key, method="POST")
+            await asyncio.wait_for(listener.task, DEADLINE_S)
+            assert (listener.status, listener.headers["allow"]) == (405, "GET, OPTIONS")
+            problem = json.loads(listener.body)
+            assert (problem["type"], problem["status"]) == ("urn:oms:problem:method_not_allowed", 405)
+
+    run(test)
+
+
+def test_an_api_key_is_taken_as_a_bearer_token_too(kit: Kit) -> None:
+    async def test() -> None:
+        async with kit.serving() as app:
+            listener = Listener(app, {"Authorization": f"Bearer {kit.key['X-API-Key']}"})
+            await listener.until(lambda: listener.status == 200)
+            listener.hang_up()
+            await asyncio.wait_for(listener.task, DEADLINE_S)
 
     run(test)
 

@@ -8,6 +8,8 @@ from flask.typing import ResponseReturnValue
 from oms_app.dashboard.sessions import Sessions
 from oms_app.flow.identity import Identity, Overloaded, SignInFailed
 
+RETRY_AFTER_S = {429: 20, 503: 5}
+
 
 class Door:
     """The views that need no session."""
@@ -70,5 +72,7 @@ class Door:
             "dashboard/login.html", email=email, problem=problem, csrf=self._sessions.login_token(request)
         )
         response = make_response(page, status)
+        if status in RETRY_AFTER_S:
+            response.headers["Retry-After"] = str(RETRY_AFTER_S[status])
         self._sessions.begin_login(request, response)
         return response

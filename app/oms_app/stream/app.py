@@ -152,6 +152,8 @@ class StreamApp:
             answer.append((b"www-authenticate", b"Bearer"))
         if status == 503:
             answer.append((b"retry-after", b"1"))
+        if status == 405:
+            answer.append((b"allow", b"GET, OPTIONS"))
         answer += cors_headers(headers, self._url)
         await send({"type": "http.response.start", "status": status, "headers": answer})
         await send({"type": "http.response.body", "body": body, "more_body": False})
