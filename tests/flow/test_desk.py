@@ -18,7 +18,8 @@ from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.events import AlertRaised, Event, Recorded, Severity
 from oms_kernel.domain.ids import WireId
-from oms_kernel.domain.lifecycle import RequestStatus
+from oms_kernel.domain.lifecycle import OrderState, RequestStatus
+from oms_kernel.domain.order import TimeInForce
 from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, an_instrument
 from oms_kernel.watchdog import Watchdog
 from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
@@ -186,3 +187,18 @@ def test_a_session_that_was_itself_replaced_disowns_nothing() -> None:
     with pytest.raises(submission.LeaseLost):
         trading.in_turn(lambda turn: submission.disown(turn, CONNECTION, 2))
     assert trading.order(order.order_id).place is RequestStatus.SENT
+
+
+def test_an_order_that_expires_while_it_waits_for_a_session_is_ended_in_time() -> None:
+    trading = Trading()
+    order = trading.place(
+        limit_price="90.00",
+        time_in_force=TimeInForce.GTD,
+        expire_at=trading.now + timedelta(hours=1),
+        queue_until=trading.now + timedelta(hours=2),
+    )
+    assert trading.control.sweep(TENANT, LEDGER) == ()
+    trading.wait(hours=1)
+    assert trading.control.sweep(TENANT, LEDGER) == (order.order_id,)
+    ended = trading.order(order.order_id)
+    assert (ended.state, ended.reason_code) == (OrderState.EXPIRED, "expired_before_send")

@@ -119,14 +119,19 @@ class Scene:
         self.lease: HeldLease | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, *, ready: bool = True) -> None:
+    async def start(self, *, ready: bool = True, connector: Any = None) -> None:
         """Begin a session under a new lease, on a desk of its own, as another process would."""
         self.store.statuses.clear()
         token = self.store.acquire(CONNECTION)
         assert token is not None
         self.lease = HeldLease(token, 3600, awake_and_asleep())
         self.runner = ConnectionRunner(
-            self.connection, _connector_class(self.broker), self.trading.new_desk(), self.store, self.lease, self.timing
+            self.connection,
+            connector or connector_class(self.broker),
+            self.trading.new_desk(),
+            self.store,
+            self.lease,
+            self.timing,
         )
         self._task = asyncio.create_task(self.runner.run())
         if ready:
@@ -176,7 +181,7 @@ class Scene:
         return list(self.broker.venue.state.orders.values())
 
 
-def _connector_class(broker: InProcessSimBroker) -> Any:
+def connector_class(broker: InProcessSimBroker) -> Any:
     class Connector(InProcessConnector):
         def __init__(self, params: Any, host: Any) -> None:
             super().__init__(broker, host)
@@ -198,4 +203,4 @@ def story(tell: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
     asyncio.run(run())
 
 
-__all__ = ["BrokerAccount", "Scene", "story"]
+__all__ = ["BrokerAccount", "Scene", "connector_class", "story"]

@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from oms_app.flow import booking, submission
 from oms_app.sessions.host import ConnectorHost, Storage
 from oms_app.sessions.lease import HeldLease, awake_and_asleep
 from oms_app.sessions.ledgers import SessionLedgers
+from oms_app.sessions.process import Sessions
 from oms_app.store.unit_of_work import LedgerUnit, StoreUnavailable
-from oms_kernel.contracts.broker import Intent, WireIdentity
+from oms_kernel.contracts.broker import EvidenceQuery, Intent, WireIdentity
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.events import OrderAcknowledged, ReplaceRefused
 from oms_kernel.domain.ids import ExecId, LedgerId, WireId
@@ -24,7 +26,7 @@ from oms_kernel.engine import NewTerms
 from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, a_uuid
 from oms_kernel.testkit.faults import Fault, FaultKind, FaultPoint, When
 from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
-from tests.sessions.session import CONNECTED, Scene, story
+from tests.sessions.session import CONNECTED, FAST, Scene, connector_class, story
 
 QUIET_LEDGER = LedgerId(a_uuid("quiet ledger"))
 
@@ -194,5 +196,61 @@ def test_a_session_whose_clock_is_ahead_closes_the_connection_before_an_answer_c
         order = scene.trading.place(limit_price="90.00")
         await scene.becomes(order, OrderState.REJECTED)
         assert [status for status, _ in scene.store.statuses].count("CONNECTING") > 1
+
+    story(tell)
+
+
+def test_a_connection_is_served_once_an_account_is_routed_to_it_and_anew_when_that_changes() -> None:
+    async def tell() -> None:
+        scene = Scene(ledgers=(LEDGER, QUIET_LEDGER))
+        wanted = msgspec.structs.replace(CONNECTED, ledgers=())
+        scene.store.wanted = lambda: [wanted]  # type: ignore[method-assign]
+        sessions = Sessions(
+            scene.trading.new_desk(),
+            scene.store,
+            lambda broker: connector_class(scene.broker),
+            lease_s=60,
+            timing=FAST,
+            beat=lambda: None,
+        )
+        await sessions._look()
+        assert not sessions._running
+        for ledgers in ((LEDGER,), (LEDGER, QUIET_LEDGER)):
+            wanted = msgspec.structs.replace(CONNECTED, ledgers=ledgers)
+            scene.store.statuses.clear()
+            while not [1 for runner in sessions._runners.values() if runner.connection == wanted]:
+                await sessions._look()
+                await asyncio.sleep(0.01)
+            await scene.until(lambda: bool(scene.store.statuses) and scene.store.statuses[-1][0] == "READY")
+        for runner in sessions._runners.values():
+            runner.stop()
+        await asyncio.gather(*sessions._running.values())
+
+    asyncio.run(asyncio.wait_for(tell(), 20))
+
+
+def test_the_same_doubts_are_asked_about_ever_more_seldom() -> None:
+    async def tell(scene: Scene) -> None:
+        asked: list[float] = []
+        cls = connector_class(scene.broker)
+
+        class Shows(cls):  # type: ignore[misc,valid-type]
+            """A broker whose query proves nothing."""
+
+            capabilities = msgspec.structs.replace(cls.capabilities, evidence=EvidenceQuery.NONE)
+
+            async def snapshot(self, since: Any) -> Any:
+                asked.append(asyncio.get_running_loop().time())
+                return await super().snapshot(since)
+
+        await scene.start(connector=Shows)
+        scene.quote()
+        scene.faults(Fault(When(command=FaultPoint.SUBMIT), FaultKind.SILENCE))
+        order = scene.trading.place(limit_price="90.00")
+        await scene.becomes(order, OrderState.IN_DOUBT)
+        await scene.until(lambda: len(asked) >= 6)
+        settling = asked[2:]  # the first two began a connection each
+        assert settling[3] - settling[2] > 1.5 * (settling[1] - settling[0])
+        assert scene.trading.order(order.order_id).state is OrderState.IN_DOUBT
 
     story(tell)

@@ -105,10 +105,10 @@ class Control:
         """End the orders that were not sent in time (EXPIRED, never_sent); returns which."""
 
         def work(turn: Turn) -> tuple[OrderId, ...]:
-            late = [order for order in turn.batch.book.open_order_list() if _is_late(order, turn)]
-            for order in late:
-                turn.batch.record(engine.never_sent(order, ev.OrderExpired, "send_before_passed"))
-            return tuple(order.order_id for order in late)
+            late = [(order, why) for order in turn.batch.book.open_order_list() if (why := _late(order, turn))]
+            for order, why in late:
+                turn.batch.record(engine.never_sent(order, ev.OrderExpired, why))
+            return tuple(order.order_id for order, _ in late)
 
         return self._desk.transact(tenant_id, ledger_id, work)
 
@@ -117,8 +117,14 @@ class Control:
         self._desk.transact(tenant_id, ledger_id, lambda turn: turn.batch.record(alert))
 
 
-def _is_late(order: Order, turn: Turn) -> bool:
-    return engine.is_unsent(order) and order.send_before is not None and turn.batch.now > order.send_before
+def _late(order: Order, turn: Turn) -> str:
+    """Why an order can be sent no more, or an empty text."""
+    if not engine.is_unsent(order):
+        return ""
+    if order.send_before is not None and turn.batch.now > order.send_before:
+        return "send_before_passed"
+    expire_at = order.request.expire_at
+    return "expired_before_send" if expire_at is not None and turn.batch.now >= expire_at else ""
 
 
 def _end_unsent(turn: Turn, account_id: AccountId, principal: str) -> None:

@@ -76,10 +76,18 @@ class Sessions:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> None:
-        """Start what is wanted and free, stop what is not wanted any more."""
-        wanted = {connection.connection_id: connection for connection in await self._off(self._store.wanted)}
-        for connection_id in [gone for gone in self._runners if gone not in wanted]:
-            self._runners[connection_id].stop()
+        """Start what is wanted and free, stop what is not wanted any more or is to be served otherwise.
+
+        A connection to which no trading account is routed waits: nobody could book its reports.
+        """
+        wanted = {
+            connection.connection_id: connection
+            for connection in await self._off(self._store.wanted)
+            if connection.ledgers
+        }
+        for connection_id, runner in self._runners.items():
+            if wanted.get(connection_id) != runner.connection:
+                runner.stop()
         for connection in wanted.values():
             if connection.connection_id not in self._running:
                 await self._try(connection)

@@ -63,7 +63,7 @@ class ConnectionRunner:
         lease: HeldLease,
         timing: Timing,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._class = connector_class
         self._store = store
         self._lease = lease
@@ -116,14 +116,14 @@ class ConnectionRunner:
 
     @property
     def _id(self) -> Any:
-        return self._connection.connection_id
+        return self.connection.connection_id
 
     # One connection, from connect to close ---------------------------------------------------------------
 
     async def _session(self) -> None:
         instruments = await self._ledgers.off(self._store.instruments)
-        host = ConnectorHost(self._connection, instruments, self._storage, self._woken.set)
-        connector: BrokerConnector = self._class(parse_params(self._class, self._connection.params), host)
+        host = ConnectorHost(self.connection, instruments, self._storage, self._woken.set)
+        connector: BrokerConnector = self._class(parse_params(self._class, self.connection.params), host)
         self._host, self._connector = host, connector
         self._ready = False
         self._connected = None
@@ -156,7 +156,7 @@ class ConnectionRunner:
         await self._status("RECONCILING", "")
         await self._settling.reconcile(connector)
         self._ready = True
-        self._unsettled.update(self._connection.ledgers)
+        self._unsettled.update(self.connection.ledgers)
         await self._status("READY", "")
         self._woken.set()
 
@@ -323,7 +323,7 @@ class ConnectionRunner:
         heard_at = self._host.last_heard_at if self._host is not None else None
         self._log.info("connection_status", status=status, detail=detail)
         await self._ledgers.off(
-            lambda: self._store.set_status(self._connection.tenant_id, self._id, status, detail, heard_at)
+            lambda: self._store.set_status(self.connection.tenant_id, self._id, status, detail, heard_at)
         )
 
     async def _wait_for_news(self, seconds: float) -> None:

@@ -18,9 +18,11 @@ from oms_app.sessions.host import ConnectionLost
 from oms_app.sessions.ledgers import SessionLedgers
 from oms_app.sessions.timing import Timing
 from oms_kernel.contracts.broker import BrokerConnector, SnapshotPart
-from oms_kernel.domain.ids import ConnectionId, LedgerId
+from oms_kernel.domain.ids import ConnectionId, LedgerId, OrderId
 from oms_kernel.domain.lifecycle import RequestStatus
 from oms_kernel.domain.order import Order
+
+MOST_DOUBLINGS = 6
 
 
 class Connected(msgspec.Struct, frozen=True):
@@ -42,6 +44,9 @@ class Settling:
         self._lease_token = lease_token
         self._timing = timing
         self._asked_at = float("-inf")
+        self._doubts: frozenset[OrderId] = frozenset()
+        self._asked = 0
+        self._ask_at = 0.0
         self._alerted_breaks: set[str] = set()
 
     async def reconcile(self, connector: BrokerConnector) -> None:
@@ -69,16 +74,16 @@ class Settling:
         if time.monotonic() - self._asked_at < self._timing.settle_every_s:
             return
         self._asked_at = time.monotonic()
-        carried = [
-            is_carried
-            for of_ledger in await self._ledgers.each(lambda turn: self._carried(turn, connected))
-            for is_carried in of_ledger
-        ]
-        if not carried:
+        doubts: dict[OrderId, bool] = {}
+        for of_ledger in await self._ledgers.each(lambda turn: self._carried(turn, connected)):
+            doubts.update(of_ledger)
+        if not doubts:
             return
-        if any(carried):
+        if any(doubts.values()):
             raise ConnectionLost("reopening the connection to settle an order in doubt")
         if time.monotonic() - connected.monotonic_s < self._timing.maximum_pause_s:
+            return
+        if not self._may_ask_about(frozenset(doubts)):
             return
         parts = await asyncio.wait_for(connector.snapshot(None), self._timing.snapshot_s)
         orders = parts.get(SnapshotPart.ORDERS)
@@ -97,11 +102,22 @@ class Settling:
 
         await self._each(work)
 
-    def _carried(self, turn: Turn, connected: Connected) -> list[bool]:
-        """For each doubtful request whether the present connection carried it."""
+    def _may_ask_about(self, doubts: frozenset[OrderId]) -> bool:
+        """Whether it is time to ask; about the same doubts ever more seldom, for some only a person can settle."""
+        now = time.monotonic()
+        if doubts != self._doubts:
+            self._doubts, self._asked, self._ask_at = doubts, 0, now
+        if now < self._ask_at:
+            return False
+        self._ask_at = now + self._timing.settle_every_s * 2 ** min(self._asked, MOST_DOUBLINGS)
+        self._asked += 1
+        return True
+
+    def _carried(self, turn: Turn, connected: Connected) -> dict[OrderId, bool]:
+        """The doubtful orders, and whether the present connection carried the request."""
         began = connected.at[turn.unit.ledger_id]
         doubtful = reconciliation.doubtful(turn, self._connection_id)
-        return [sent_at >= began for order in doubtful if (sent_at := _sent_at(order)) is not None]
+        return {order.order_id: sent_at >= began for order in doubtful if (sent_at := _sent_at(order)) is not None}
 
     async def _each(self, work: Callable[[Turn], Any]) -> list[Any]:
         def owned(turn: Turn) -> Any:

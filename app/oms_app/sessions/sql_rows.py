@@ -123,6 +123,7 @@ def _accounts(unit: RowsUnit, tenant_id: TenantId, connection_id: str) -> tuple[
     query = select(table).where(
         table.c.tenant_id == tenant_id, table.c.connection_id == connection_id, table.c.is_active
     )
+    query = query.order_by(table.c.broker_account_id)
     return tuple(
         BrokerAccount(
             broker_account_id=BrokerAccountId(row.broker_account_id),
