@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+import structlog
 from sqlalchemy import Table, select, update
 
 from oms_app.config import Settings
@@ -32,6 +33,8 @@ from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.ids import AccountId, InstrumentId, LedgerId, TenantId
 from oms_kernel.domain.instrument import AssetClass, Instrument
 from oms_kernel.registry import Registries
+
+log = structlog.get_logger(__name__)
 
 NAMESPACE = uuid.UUID("6f6d7300-0000-5000-8000-000000000001")
 TENANT_NAME = "Demo"
@@ -235,7 +238,10 @@ def _limit_rows(unit: RowsUnit, registries: Registries) -> None:
             params = LIMITS.get(name, {})
             try:
                 parse_params(registered.contributed, params)
-            except InvalidRequest:
+            except InvalidRequest as error:
+                if name in LIMITS:
+                    raise
+                log.warning("no_demo_limit", rule=name, why=error.detail)
                 continue
             key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {name}")}
             made |= _ensure(unit, t.LIMITS, key, rule=name, params=params, version=1, is_active=name not in ASLEEP)
