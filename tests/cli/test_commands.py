@@ -14,6 +14,7 @@ from oms_app.cli.demo import read_demo_file, write_demo_file
 from oms_app.cli.main import COMMANDS, EXIT_CODES, cli
 from oms_app.cli.ports import PortReservation
 from oms_app.store.limits import list_limits, put_limit
+from oms_kernel.domain.events import PluginReleased
 from tests.app_kit import demo_services, demo_settings
 
 
@@ -194,8 +195,31 @@ def test_limits_of_an_uninstalled_rule_are_listed_with_the_way_out_and_can_be_en
     assert (again.exit_code, "is no limit without a rule" in again.output) == (1, True)
 
 
+def test_a_plugin_in_quarantine_is_listed_with_the_way_out_and_can_be_released(home: Path) -> None:
+    services, facts = demo_services(demo_settings(home))
+    try:
+        services.control.quarantine_plugin(facts.tenant_id, facts.ledger_id, "risk_rules", "it hung")  # type: ignore[arg-type]
+        done = oms("plugins", "check")
+        assert done.exit_code == 1
+        for words in ("risk_rules", "it hung", "oms plugins release NAME"):
+            assert words in done.output
+        (released,) = json.loads(oms("plugins", "release", "risk_rules", "--json").output)["released"]
+        assert (released["plugin"], released["ledger_id"]) == ("risk_rules", facts.ledger_id)
+        assert oms("plugins", "check").exit_code == 0
+        events = services.reader.events(facts.tenant_id, facts.ledger_id, 0)  # type: ignore[arg-type]
+        assert events[-1].event == PluginReleased(plugin="risk_rules", principal="system:command_line")
+    finally:
+        services.close()
+    assert oms("plugins", "release", "risk_rules").exit_code == 1
+    assert oms("verify").exit_code == 0
+
+
 def test_only_a_limit_whose_rule_is_gone_can_be_ended_by_its_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert json.loads(oms("plugins", "check", "--json").output) == {"broken": [], "limits_without_rule": []}
+    assert json.loads(oms("plugins", "check", "--json").output) == {
+        "broken": [],
+        "limits_without_rule": [],
+        "quarantines": [],
+    }
     services, facts = demo_services(demo_settings(home))
     with services.store.tenant_unit(facts.tenant_id) as unit:  # type: ignore[arg-type]
         in_force = {row.limit_id: row.rule for row in list_limits(unit)}

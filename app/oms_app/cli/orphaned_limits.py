@@ -6,12 +6,9 @@ or ending the limit is the way out, and both are the operator's decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import msgspec
 
+from oms_app.cli.database import is_made, opened_store
 from oms_app.cli.errors import CommandFailed
 from oms_app.config import Settings
 from oms_app.store.sql_store import SqlStore
@@ -30,10 +27,9 @@ class OrphanedLimit(msgspec.Struct, frozen=True):
 
 def orphaned_limits(settings: Settings, registries: Registries) -> list[OrphanedLimit]:
     """Every tenant's limits without a rule; none before the first start. Raises CommandFailed without a database."""
-    file = settings.database_url.removeprefix("sqlite:///")
-    if file != settings.database_url and not Path(file).exists():
+    if not is_made(settings):
         return []
-    with _opened_store(settings) as store:
+    with opened_store(settings) as store:
         return _found(store, registries)
 
 
@@ -44,7 +40,7 @@ def end_orphaned_limit(settings: Settings, registries: Registries, limit_id: str
     """
     from oms_app.store.limits import end_limit
 
-    with _opened_store(settings) as store:
+    with opened_store(settings) as store:
         ended = [one for one in _found(store, registries) if one.limit_id == limit_id]
         if not ended:
             raise CommandFailed(
@@ -69,19 +65,3 @@ def _found(store: SqlStore, registries: Registries) -> list[OrphanedLimit]:
             for row in limits_without_rule(registries, limits)
         ]
     return found
-
-
-@contextmanager
-def _opened_store(settings: Settings) -> Iterator[SqlStore]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from oms_app.bootstrap import build_store
-    from oms_app.store.unit_of_work import StoreUnavailable
-
-    store = build_store(settings)
-    try:
-        yield store
-    except (SQLAlchemyError, StoreUnavailable, OSError) as error:
-        raise CommandFailed(f"the limits cannot be read ({type(error).__name__}): see `oms doctor`") from None
-    finally:
-        store.close()

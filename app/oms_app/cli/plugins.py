@@ -10,12 +10,14 @@ import msgspec
 from oms_app.cli.errors import CommandFailed
 from oms_app.cli.orphaned_limits import OrphanedLimit, end_orphaned_limit, orphaned_limits
 from oms_app.cli.output import json_option, print_facts, print_json, print_table, show
-from oms_app.config import read_settings
+from oms_app.cli.quarantines import quarantines, release_plugin
+from oms_app.config import load_settings, read_settings
 from oms_kernel.host import PluginHost
 from oms_kernel.registry import Registries
 
 COLUMNS = ("name", "distribution", "version", "status", "load_ms", "contributes", "reason")
 CONTRIBUTIONS = ("kind", "name", "title")
+QUARANTINES = ("plugin", "reason", "ledger_id", "tenant_id")
 LIMITS = ("limit_id", "rule", "account_id", "tenant_id")
 
 
@@ -66,24 +68,31 @@ def show_plugin(name: str, as_json: bool) -> None:
 @plugins.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Load every plugin and look for limits without a rule.
+    """Load every plugin; look for limits without a rule and for plugins in quarantine.
 
-    Fails when a plugin is broken or refused, and when a limit names a rule that no loaded plugin provides: it denies
-    every order that it covers.
+    Fails when a plugin is broken or refused, when a limit names a rule that no loaded plugin provides, and when a
+    plugin is in quarantine because a rule of it hung: the last two deny every order that they cover.
     """
     host, registries = _load()
     bad = [one for one in _reports(host) if one["status"] in {"BROKEN", "REFUSED"}]
     orphans = orphaned_limits(read_settings(), registries)
     rows = [msgspec.to_builtins(one) for one in orphans]
+    shut_out = [msgspec.to_builtins(one) for one in quarantines(read_settings())]
 
     def for_people() -> None:
         print_table("Broken", COLUMNS, bad, empty="every plugin loads")
         print_table("Limits without a rule", LIMITS, rows, empty="every limit has its rule")
+        print_table("In quarantine", QUARANTINES, shut_out, empty="no plugin is in quarantine")
 
-    show(as_json, {"broken": bad, "limits_without_rule": rows}, for_people)
+    show(as_json, {"broken": bad, "limits_without_rule": rows, "quarantines": shut_out}, for_people)
     said = [f"{len(bad)} of the installed plugins cannot be used"] if bad else []
     if orphans:
         said.append(_way_out(orphans))
+    if shut_out:
+        said.append(
+            f"{len(shut_out)} plugins are in quarantine and their rules deny every order\n"
+            "  fix: repair or upgrade each, then `oms plugins release NAME`"
+        )
     if said:
         raise CommandFailed("\n".join(said))
 
@@ -99,6 +108,18 @@ def end_limit(limit_id: str, as_json: bool) -> None:
     ended = end_orphaned_limit(read_settings(), _load()[1], limit_id)
     rows = [msgspec.to_builtins(one) for one in ended]
     show(as_json, {"ended": rows}, lambda: print_table("Ended", LIMITS, rows, empty=""))
+
+
+@plugins.command()
+@click.argument("name")
+@json_option
+def release(name: str, as_json: bool) -> None:
+    """Release plugin NAME from quarantine, in every ledger.
+
+    Repair or upgrade it first and restart the processes: they go on with the code that they loaded.
+    """
+    released = [msgspec.to_builtins(one) for one in release_plugin(load_settings(), name)]
+    show(as_json, {"released": released}, lambda: print_table("Released", QUARANTINES, released, empty=""))
 
 
 def _way_out(orphans: list[OrphanedLimit]) -> str:
