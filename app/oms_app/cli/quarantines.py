@@ -41,7 +41,7 @@ def release_plugin(settings: Settings, plugin: str) -> list[Quarantine]:
     with opened_store(settings) as store:
         found = [one for one in _found(store) if one.plugin == plugin]
     if not found:
-        raise CommandFailed(f"{plugin} is in quarantine nowhere: `oms plugins check` lists what is")
+        raise CommandFailed(f"plugin {plugin} is in no quarantine: `oms plugins check` lists those that are")
     services = build_services(settings)
     try:
         for one in found:

@@ -191,7 +191,7 @@ class Deliverer:
                 severity=ev.Severity.WARNING,
                 source="webhooks",
                 text=gone if failure.disable else lost,
-                what_to_do="Repair the receiver; where the webhook is disabled, set is_active. This message is not sent again.",
+                what_to_do="Repair the receiver; set is_active on a disabled webhook. This message is not sent again.",
             ),
         )
 
