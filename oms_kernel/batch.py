@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from oms_kernel.domain.book import Book
+from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.events import Event, Recorded
 from oms_kernel.domain.ids import EventId
 from oms_kernel.domain.layered import Layered
@@ -83,6 +84,8 @@ class Batch:
         self.now = max(now, state.book.recorded_at) if state.book.recorded_at else now
         """The batch's one moment; it never lies before the ledger's last event."""
         self.events: list[Recorded] = []
+        self.failure: KernelError | None = None
+        """Why an event could not be folded: the overlay may be half-changed and must not be committed."""
         self._remembering = [rule for rule in state.rules if rule.stateful]
         self._new_id = new_id
 
@@ -92,7 +95,11 @@ class Batch:
             recorded = Recorded(
                 seq=self.book.seq + 1, event_id=EventId(self._new_id()), recorded_at=self.now, event=event
             )
-            self.book.apply(recorded)
+            try:
+                self.book.apply(recorded)
+            except KernelError as error:
+                self.failure = error
+                raise
             _remember(self._remembering, self.memories, recorded)
             self.events.append(recorded)
 

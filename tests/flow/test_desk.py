@@ -4,9 +4,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from oms_app.flow import submission
@@ -16,9 +18,10 @@ from oms_app.store.unit_of_work import Conflict, StoredAnswer
 from oms_kernel.contracts.broker import WireIdentity
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Verdict, passed
-from oms_kernel.domain.events import AlertRaised, Event, Recorded, Severity
+from oms_kernel.domain.errors import IllegalTransition, KernelError
+from oms_kernel.domain.events import AlertRaised, Event, IntentRecorded, Recorded, Severity
 from oms_kernel.domain.ids import WireId
-from oms_kernel.domain.lifecycle import OrderState, RequestStatus
+from oms_kernel.domain.lifecycle import OrderState, RequestKind, RequestStatus
 from oms_kernel.domain.order import TimeInForce
 from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, an_instrument
 from oms_kernel.watchdog import Watchdog
@@ -202,3 +205,23 @@ def test_an_order_that_expires_while_it_waits_for_a_session_is_ended_in_time() -
     assert trading.control.sweep(TENANT, LEDGER) == (order.order_id,)
     ended = trading.order(order.order_id)
     assert (ended.state, ended.reason_code) == (OrderState.EXPIRED, "expired_before_send")
+
+
+def test_a_batch_of_which_an_event_could_not_be_folded_is_not_stored_though_somebody_caught_the_error() -> None:
+    trading = Trading()
+    order = trading.place()
+    sent = IntentRecorded(
+        account_id=ACCOUNT_ID, order_id=order.order_id, request_kind=RequestKind.PLACE, attempt=0, lease_token=1,
+        wire_id=WireId("w1"), wire_fields={},
+    )  # fmt: skip
+    trading.record(sent)
+
+    def careless(turn: Any) -> None:
+        with suppress(KernelError):
+            turn.batch.record(msgspec.structs.replace(sent, wire_id=WireId("w2")))
+        turn.batch.record(ALERT)
+
+    with pytest.raises(IllegalTransition):
+        trading.in_turn(careless)
+    assert trading.kinds() == ["order_accepted", "intent_recorded"]
+    assert trading.in_turn(lambda turn: turn.batch.book.wires.get(WireId("w2"))) is None

@@ -143,6 +143,8 @@ class LedgerCache:
                     turn = Turn(self.desk, unit, self)
                     self._record_hangs(turn)
                     result = work(turn)
+                    if turn.batch.failure is not None:
+                        raise turn.batch.failure
                     if turn.batch.events:
                         unit.append(turn.batch.events, turn.batch.book)
             except StoreUnavailable as error:
