@@ -12,18 +12,21 @@ import msgspec
 import pytest
 
 from oms_app.flow import submission
+from oms_app.flow.amendment import Amendment
 from oms_app.flow.errors import IdempotencyMismatch
 from oms_app.flow.intake import IdempotencyKey
-from oms_app.store.unit_of_work import Conflict, StoredAnswer
+from oms_app.flow.lane import Lanes
+from oms_app.flow.routing import Directory
+from oms_app.store.unit_of_work import Conflict, Route, StoredAnswer
 from oms_kernel.contracts.broker import WireIdentity
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.errors import IllegalTransition, KernelError
 from oms_kernel.domain.events import AlertRaised, Event, IntentRecorded, Recorded, Severity
-from oms_kernel.domain.ids import WireId
+from oms_kernel.domain.ids import AccountId, BrokerAccountId, LedgerId, WireId
 from oms_kernel.domain.lifecycle import OrderState, RequestKind, RequestStatus
 from oms_kernel.domain.order import TimeInForce
-from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, an_instrument
+from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, a_uuid, an_instrument
 from oms_kernel.watchdog import Watchdog
 from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
 
@@ -225,3 +228,24 @@ def test_a_batch_of_which_an_event_could_not_be_folded_is_not_stored_though_some
         trading.in_turn(careless)
     assert trading.kinds() == ["order_accepted", "intent_recorded"]
     assert trading.in_turn(lambda turn: turn.batch.book.wires.get(WireId("w2"))) is None
+
+
+def test_an_order_of_a_ledger_that_came_later_can_be_cancelled_by_every_process() -> None:
+    trading = Trading()
+    elsewhere = trading.new_desk()
+    amendment = Amendment(elsewhere, Lanes(elsewhere.ledger), Directory(elsewhere))
+    assert amendment.cancel(trading.principal, trading.place(limit_price="90.00").order_id).order.is_active is False
+    later, account_id = LedgerId(a_uuid("later")), AccountId(a_uuid("later account"))
+    trading.store.add_ledger(TENANT, later)
+    trading.control.open_account(TENANT, later, account_id, base_currency="USD")
+    trading.store.put_route(
+        TENANT,
+        Route(
+            account_id=account_id,
+            broker_account_id=BrokerAccountId(a_uuid("later broker account")),
+            connection_id=CONNECTION,
+            broker="sim_broker",
+        ),
+    )
+    order = trading.place(account_id=account_id, limit_price="90.00")
+    assert amendment.cancel(trading.principal, order.order_id).order.state is OrderState.CANCELED
