@@ -4,12 +4,13 @@ An order that was never sent is amended or ended at once. Repeating a cancel tha
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError, StaleVersion, UnknownOrder
-from oms_app.flow.intake import IdempotencyKey, require_same_request
+from oms_app.flow.intake import IdempotencyKey, StoredError, require_same_request
 from oms_app.flow.lane import Lanes
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory, capabilities_of
@@ -40,6 +41,13 @@ class AmendOutcome(msgspec.Struct, frozen=True):
     order: Order | None = None
     error: FlowError | KernelError | None = None
     repeated: bool = False
+
+
+class AmendManyResult(msgspec.Struct, frozen=True):
+    """One outcome for each order, in the order given. replayed: this is the answer to a request made before."""
+
+    outcomes: tuple[AmendOutcome, ...]
+    replayed: bool = False
 
 
 class Amendment:
@@ -80,8 +88,8 @@ class Amendment:
 
     def cancel_many(
         self, principal: Principal, order_ids: Sequence[OrderId], *, idempotency: IdempotencyKey | None = None
-    ) -> tuple[AmendOutcome, ...]:
-        """One outcome for each order, in the order given; those of one ledger in one transaction."""
+    ) -> AmendManyResult:
+        """Cancel several orders; those of one ledger in one transaction. Raises IdempotencyMismatch, Unavailable."""
         by_ledger: dict[LedgerId, list[OrderId]] = {}
         outcomes: dict[OrderId, AmendOutcome] = {}
         for order_id in order_ids:
@@ -89,11 +97,13 @@ class Amendment:
                 by_ledger.setdefault(self._directory.order(principal, order_id), []).append(order_id)
             except UnknownOrder as error:
                 outcomes[order_id] = AmendOutcome(order_id=order_id, error=error)
+        replayed = False
         for ledger_id, ids in by_ledger.items():
-            job = _CancelManyJob(principal, ids)
-            for outcome in self._lanes.of(principal.tenant_id, ledger_id).submit(job):
-                outcomes[outcome.order_id] = outcome
-        return tuple(outcomes[order_id] for order_id in order_ids)
+            job = _CancelManyJob(principal, ids, idempotency=_in_ledger(idempotency, ledger_id))
+            done = self._lanes.of(principal.tenant_id, ledger_id).submit(job)
+            outcomes.update((outcome.order_id, outcome) for outcome in done.outcomes)
+            replayed = replayed or done.replayed
+        return AmendManyResult(tuple(outcomes[order_id] for order_id in order_ids), replayed)
 
     def cancel_all(
         self,
@@ -107,7 +117,7 @@ class Amendment:
         outcomes: list[AmendOutcome] = []
         for ledger_id in self._directory.ledgers(principal):
             job = _CancelManyJob(principal, None, account_id, instrument_id, strategy_id)
-            outcomes.extend(self._lanes.of(principal.tenant_id, ledger_id).submit(job))
+            outcomes.extend(self._lanes.of(principal.tenant_id, ledger_id).submit(job).outcomes)
         return tuple(outcomes)
 
 
@@ -126,32 +136,50 @@ def _check_version(order: Order, if_match: int | None) -> None:
         )
 
 
-def _replayed(turn: Turn, principal: Principal, order_id: OrderId, key: IdempotencyKey | None) -> AmendResult | None:
-    """The answer of a request that was made before: the order as it is now."""
+def _in_ledger(key: IdempotencyKey | None, ledger_id: LedgerId) -> IdempotencyKey | None:
+    """The key for one ledger's part of a request that may touch several."""
+    return msgspec.structs.replace(key, operation=f"{key.operation} {ledger_id}") if key is not None else None
+
+
+def _known_answer(turn: Turn, principal: Principal, key: IdempotencyKey | None) -> StoredAnswer | None:
+    """The stored answer of the same request. Raises IdempotencyMismatch when the key was used for another."""
     if key is None:
         return None
     answer = turn.unit.answer(principal.principal_id, key.operation, key.key)
-    if answer is None:
+    if answer is not None:
+        require_same_request(answer, key)
+    return answer
+
+
+def _stored(
+    turn: Turn,
+    principal: Principal,
+    key: IdempotencyKey,
+    versions: tuple[tuple[OrderId, int], ...],
+    extra: dict[str, Any],
+) -> StoredAnswer:
+    return StoredAnswer(
+        key=key.key,
+        principal=principal.principal_id,
+        operation=key.operation,
+        fingerprint=key.fingerprint,
+        status_code=202,
+        order_versions=versions,
+        extra=extra,
+        created_at=turn.unit.now,
+    )
+
+
+def _replayed(turn: Turn, principal: Principal, order_id: OrderId, key: IdempotencyKey | None) -> AmendResult | None:
+    """The answer of a request that was made before: the order as it is now."""
+    if _known_answer(turn, principal, key) is None:
         return None
-    require_same_request(answer, key)
     return AmendResult(order=find_own(turn, principal, order_id), replayed=True)
 
 
 def _remember(turn: Turn, principal: Principal, order: Order, key: IdempotencyKey | None) -> None:
-    if key is None:
-        return
-    turn.unit.put_answer(
-        StoredAnswer(
-            key=key.key,
-            principal=principal.principal_id,
-            operation=key.operation,
-            fingerprint=key.fingerprint,
-            status_code=202,
-            order_versions=((order.order_id, order.version),),
-            extra={},
-            created_at=turn.unit.now,
-        )
-    )
+    if key is not None:
+        turn.unit.put_answer(_stored(turn, principal, key, ((order.order_id, order.version),), {}))
 
 
 class _ReplaceJob:
@@ -236,6 +264,7 @@ class _CancelManyJob:
         account_id: AccountId | None = None,
         instrument_id: InstrumentId | None = None,
         strategy_id: StrategyId | None = None,
+        idempotency: IdempotencyKey | None = None,
     ) -> None:
         self.size = len(order_ids) if order_ids is not None else 1
         self._principal = principal
@@ -243,8 +272,12 @@ class _CancelManyJob:
         self._account_id = account_id
         self._instrument_id = instrument_id
         self._strategy_id = strategy_id
+        self._idempotency = idempotency
 
-    def decide(self, turn: Turn) -> list[AmendOutcome]:
+    def decide(self, turn: Turn) -> AmendManyResult:
+        replayed = self._replay(turn)
+        if replayed is not None:
+            return replayed
         outcomes = []
         for order_id in self._wanted(turn):
             try:
@@ -256,7 +289,38 @@ class _CancelManyJob:
             turn.batch.record(*events)
             changed = turn.batch.book.orders[order_id]
             outcomes.append(AmendOutcome(order_id=order_id, order=changed, repeated=not events))
-        return outcomes
+        if self._idempotency is not None:
+            turn.unit.put_answer(self._answer(turn, self._idempotency, outcomes))
+        return AmendManyResult(tuple(outcomes))
+
+    def _answer(self, turn: Turn, key: IdempotencyKey, outcomes: Sequence[AmendOutcome]) -> StoredAnswer:
+        changed = [(outcome.order, outcome.repeated) for outcome in outcomes if outcome.order is not None]
+        errors = {
+            outcome.order_id: {"code": outcome.error.code, "detail": outcome.error.detail, "field": outcome.error.field}
+            for outcome in outcomes
+            if outcome.error is not None
+        }
+        repeated = [order.order_id for order, was_under_way in changed if was_under_way]
+        versions = tuple((order.order_id, order.version) for order, _ in changed)
+        return _stored(turn, self._principal, key, versions, {"errors": errors, "repeated": repeated})
+
+    def _replay(self, turn: Turn) -> AmendManyResult | None:
+        """The outcomes of the same request, with the orders as they are now; None for a new one."""
+        answer = _known_answer(turn, self._principal, self._idempotency)
+        if answer is None:
+            return None
+        repeated = set(answer.extra["repeated"])
+        done = [
+            AmendOutcome(
+                order_id=order_id, order=find_own(turn, self._principal, order_id), repeated=order_id in repeated
+            )
+            for order_id, _ in answer.order_versions
+        ]
+        refused = [
+            AmendOutcome(order_id=OrderId(order_id), error=StoredError(**error))
+            for order_id, error in answer.extra["errors"].items()
+        ]
+        return AmendManyResult((*done, *refused), replayed=True)
 
     def _wanted(self, turn: Turn) -> Iterable[OrderId]:
         if self._order_ids is not None:

@@ -75,7 +75,7 @@ def keep_raw(turn: Turn, connection_id: ConnectionId, report: AnyReport, failure
             severity=ev.Severity.CRITICAL,
             source="booking",
             text=f"a broker report could not be booked: {failure}",
-            what_to_do="Look at the unbooked reports, book or dismiss it, then release the account.",
+            what_to_do="Compare positions with the broker; when they agree, set the account ACTIVE again.",
         )
     )
     if account_id is None or account_id not in turn.batch.book.accounts:

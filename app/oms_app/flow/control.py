@@ -95,7 +95,7 @@ class Control:
                         severity=ev.Severity.CRITICAL,
                         source="guard",
                         text=f"plugin {plugin} is quarantined: {reason}",
-                        what_to_do="Fix or remove the plugin, then release it.",
+                        what_to_do="Fix or remove the plugin, then `oms plugins release` it.",
                     ),
                 )
 

@@ -187,7 +187,7 @@ class LedgerCache:
                         severity=Severity.CRITICAL,
                         source="guard",
                         text=f"plugin {plugin} hung in rule {rule} and is quarantined: its rules deny every order",
-                        what_to_do="Fix or remove the plugin, then release it.",
+                        what_to_do="Fix or remove the plugin, then `oms plugins release` it.",
                     ),
                 )
 

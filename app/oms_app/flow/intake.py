@@ -188,13 +188,13 @@ class PlaceJob:
         orders = iter([_order_as_told(recorded) for recorded in events])
         errors: dict[str, dict[str, Any]] = answer.extra["errors"]
         items = tuple(
-            ItemResult(error=_StoredError(**errors[str(index)])) if str(index) in errors else next(orders)
+            ItemResult(error=StoredError(**errors[str(index)])) if str(index) in errors else next(orders)
             for index in range(answer.extra["size"])
         )
         return PlaceResult(items=items, replayed=True)
 
 
-class _StoredError(FlowError):
+class StoredError(FlowError):
     """An error of an item, as it was answered the first time."""
 
     def __init__(self, code: str, detail: str, field: str | None) -> None:

@@ -117,8 +117,9 @@ def cancel_orders(call: Call) -> Answer:
     """Cancel up to 500 orders; each has its own result."""
     ids = [OrderId(order_id) for order_id in dict.fromkeys(call.body["order_ids"])]
     key = idempotency(call, "POST orders/bulk/cancel", call.body)
-    outcomes = call.services.amendment.cancel_many(call.principal, ids, idempotency=key)
-    return Answer({"results": [_cancelled(index, outcome) for index, outcome in enumerate(outcomes)]})
+    result = call.services.amendment.cancel_many(call.principal, ids, idempotency=key)
+    results = [_cancelled(index, outcome) for index, outcome in enumerate(result.outcomes)]
+    return Answer({"results": results}, 200, replayed_header({}, result.replayed))
 
 
 def cancel_all_orders(call: Call) -> Answer:
