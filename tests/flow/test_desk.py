@@ -30,6 +30,8 @@ from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, a_uuid, an_instrume
 from oms_kernel.watchdog import Watchdog
 from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
 
+pytestmark = pytest.mark.untraced
+
 ALERT = AlertRaised(severity=Severity.WARNING, source="test", text="look", what_to_do="look")
 
 

@@ -314,6 +314,7 @@ def test_many_threads_get_each_their_own_order() -> None:
 # Plugins fail ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.untraced
 def test_a_rule_that_hangs_denies_its_batch_and_is_quarantined_for_the_ledger() -> None:
     watchdog = Watchdog(limit_s=0.05)
     watchdog.start()

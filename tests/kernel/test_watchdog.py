@@ -17,6 +17,8 @@ from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
 from oms_kernel.guard import Guard, GuardedRule, RuleHung
 from oms_kernel.watchdog import PluginHung, Watchdog, plugins_in_report, read_hang_report
 
+pytestmark = pytest.mark.untraced
+
 
 @pytest.fixture
 def watchdog() -> Iterator[Watchdog]:
