@@ -199,9 +199,7 @@ def cancel(order: Order, *, principal: str = "") -> tuple[ev.Event, ...]:
     return tuple(events)
 
 
-def gate_intent(
-    view: LedgerView, order: Order, kind: RequestKind, *, lease_token: int, attempt: int
-) -> ev.OrderEnded | ev.ReplaceRefused | None:
+def gate_intent(view: LedgerView, order: Order, kind: RequestKind) -> ev.OrderEnded | ev.ReplaceRefused | None:
     """The last gate before the wire: None lets the intent be recorded, else the event that ends the request.
 
     Cancels always pass. A place past `send_before` or its own expiry ends EXPIRED; one that the account's trading state

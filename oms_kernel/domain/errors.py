@@ -24,12 +24,6 @@ class InvalidNumber(InvalidRequest):
     code = "invalid_number"
 
 
-class MixedCurrency(InvalidRequest):
-    """Amounts of different currencies met in one sum."""
-
-    code = "mixed_currency"
-
-
 class IllegalTransition(KernelError):
     """A transition that the lifecycle tables do not know: a defect in the caller, never a broker's word."""
 

@@ -3,8 +3,6 @@
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 
-import msgspec
-
 from oms_kernel.domain.errors import InvalidNumber
 
 INTEGER_DIGITS = 18
@@ -23,13 +21,6 @@ multiply = EXACT.multiply
 _PLAIN = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?\Z", re.ASCII)
 _SMALLEST = Decimal(1).scaleb(-FRACTION_DIGITS)
 _LIMIT = Decimal(10) ** INTEGER_DIGITS
-
-
-class Money(msgspec.Struct, frozen=True):
-    """An amount in one currency (ISO 4217 code)."""
-
-    amount: Decimal
-    currency: str
 
 
 def parse_decimal(value: object) -> Decimal:

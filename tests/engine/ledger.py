@@ -147,7 +147,7 @@ class Ledger:
         """Pass the gate and record the intent; None when the gate ended the request."""
         order = self.order(order_id)
         attempt = engine.next_attempt(order, kind)
-        ended = engine.gate_intent(self.view(), order, kind, lease_token=1, attempt=attempt)
+        ended = engine.gate_intent(self.view(), order, kind)
         if ended is not None:
             self.commit(ended)
             return None

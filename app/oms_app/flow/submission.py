@@ -52,12 +52,10 @@ def next_intents(
     require_lease(turn, connection_id, lease_token)
     intents: list[Intent] = []
     for order in _unsettled(turn, connection_id):
-        kind = _due(order, turn, capabilities, lease_token)
+        kind = _due(order, turn, capabilities)
         if kind is None or (kind is not RequestKind.CANCEL and not may_add):
             continue
-        ended = engine.gate_intent(
-            turn.view, order, kind, lease_token=lease_token, attempt=engine.next_attempt(order, kind)
-        )
+        ended = engine.gate_intent(turn.view, order, kind)
         if ended is not None:
             turn.batch.record(ended)
             continue
@@ -117,7 +115,7 @@ def _sent(order: Order) -> list[tuple[RequestKind, RequestStatus, datetime | Non
     return sent
 
 
-def _due(order: Order, turn: Turn, capabilities: BrokerCapabilities, lease_token: int) -> RequestKind | None:
+def _due(order: Order, turn: Turn, capabilities: BrokerCapabilities) -> RequestKind | None:
     """The request of the order that is next to go out, or None while it has to wait.
 
     A cancel waits for the place to be proved unless the connector can cancel before; it goes before a replace.
