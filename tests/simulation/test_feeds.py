@@ -129,7 +129,9 @@ def test_a_bad_row_names_file_line_field_and_fix(write: Write, text: str, line: 
 
 
 @pytest.mark.parametrize(
-    "content", [b"no gzip at all", gzip.compress(QUOTES.encode() * 1000)[:-20], gzip.compress(b"\xff\xfe,")]
+    "content",
+    [b"no gzip at all", gzip.compress(QUOTES.encode() * 1000)[:-20], gzip.compress(b"\xff\xfe,")],
+    ids=["no gzip", "cut short", "no text"],
 )
 def test_a_broken_file_says_so(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.csv.gz"

@@ -26,7 +26,7 @@ FIX_OF_FIELD = {
 }
 """What to do about a field that is not valid, where the error itself does not say."""
 CORRECT_IT = "correct it as the detail says; nothing was stored"
-OF_FIELDS = frozenset({"invalid_request", "invalid_number", "mixed_currency", "unknown_order"})
+OF_FIELDS = frozenset({"invalid_request", "invalid_number", "unknown_order"})
 """Codes of errors that can mean many things: only the field tells what to do."""
 
 

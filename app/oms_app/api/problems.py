@@ -32,7 +32,6 @@ STATUS_OF_CODE: dict[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "The body must be JSON"),
     "invalid_request": (422, "The request is not valid"),
     "invalid_number": (422, "A number is not valid"),
-    "mixed_currency": (422, "Currencies do not match"),
     "unsupported": (422, "The broker does not support this"),
     "unknown_symbol": (422, "There is no such instrument"),
     "bulk_too_large": (422, "Too many items in one request"),
