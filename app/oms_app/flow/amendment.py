@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from oms_app.flow.answered import StoredError, events_at, orders_at, require_same_request
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError, StaleVersion, UnknownOrder
-from oms_app.flow.intake import IdempotencyKey, StoredError, require_same_request
+from oms_app.flow.intake import IdempotencyKey
 from oms_app.flow.lane import Lanes
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory, capabilities_of
@@ -18,6 +19,7 @@ from oms_app.store.unit_of_work import StoredAnswer
 from oms_kernel import engine
 from oms_kernel.domain.decision import Decision
 from oms_kernel.domain.errors import InvalidRequest, KernelError, OrderConflict
+from oms_kernel.domain.events import ReplaceDenied
 from oms_kernel.domain.ids import AccountId, InstrumentId, LedgerId, OrderId, StrategyId
 from oms_kernel.domain.order import Order
 from oms_kernel.engine import NewTerms
@@ -147,7 +149,7 @@ def _known_answer(turn: Turn, principal: Principal, key: IdempotencyKey | None) 
         return None
     answer = turn.unit.answer(principal.principal_id, key.operation, key.key)
     if answer is not None:
-        require_same_request(answer, key)
+        require_same_request(answer, key.fingerprint)
     return answer
 
 
@@ -171,15 +173,28 @@ def _stored(
 
 
 def _replayed(turn: Turn, principal: Principal, order_id: OrderId, key: IdempotencyKey | None) -> AmendResult | None:
-    """The answer of a request that was made before: the order as it is now."""
-    if _known_answer(turn, principal, key) is None:
+    """The answer of a request that was made before, with the order as that request left it. Raises UnknownOrder."""
+    answer = _known_answer(turn, principal, key)
+    if answer is None:
         return None
-    return AmendResult(order=find_own(turn, principal, order_id), replayed=True)
+    find_own(turn, principal, order_id)  # what may be used can change between a request and its repetition
+    (order,) = orders_at(turn, answer.order_versions)
+    decision = _denial(turn, answer.extra["denied_by"]) if "denied_by" in answer.extra else None
+    return AmendResult(order=order, decision=decision, repeated=answer.extra.get("repeated", False), replayed=True)
 
 
-def _remember(turn: Turn, principal: Principal, order: Order, key: IdempotencyKey | None) -> None:
+def _denial(turn: Turn, seq: int) -> Decision:
+    """What the rules said of a replace that they denied with this event."""
+    (recorded,) = events_at(turn, [seq])
+    event = recorded.event
+    if not isinstance(event, ReplaceDenied):
+        raise TypeError(f"event {seq} denied no replace")
+    return Decision(order_id=event.order_id, accepted=False, verdicts=event.verdicts)
+
+
+def _remember(turn: Turn, principal: Principal, order: Order, key: IdempotencyKey | None, **extra: Any) -> None:
     if key is not None:
-        turn.unit.put_answer(_stored(turn, principal, key, ((order.order_id, order.version),), {}))
+        turn.unit.put_answer(_stored(turn, principal, key, ((order.order_id, order.version),), extra))
 
 
 class _ReplaceJob:
@@ -222,8 +237,8 @@ class _ReplaceJob:
         )
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
-        if decision.accepted:
-            _remember(turn, self._principal, changed, self._idempotency)
+        denied = {} if decision.accepted else {"denied_by": turn.batch.events[-1].seq}
+        _remember(turn, self._principal, changed, self._idempotency, **denied)
         return AmendResult(order=changed, decision=decision)
 
 
@@ -248,8 +263,9 @@ class _CancelJob:
         events = engine.cancel(order, principal=self._principal.principal_id)
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
-        _remember(turn, self._principal, changed, self._idempotency)
-        return AmendResult(order=changed, repeated=not events)
+        repeated = not events
+        _remember(turn, self._principal, changed, self._idempotency, repeated=repeated)
+        return AmendResult(order=changed, repeated=repeated)
 
 
 class _CancelManyJob:
@@ -305,16 +321,16 @@ class _CancelManyJob:
         return _stored(turn, self._principal, key, versions, {"errors": errors, "repeated": repeated})
 
     def _replay(self, turn: Turn) -> AmendManyResult | None:
-        """The outcomes of the same request, with the orders as they are now; None for a new one."""
+        """The outcomes of the same request, with the orders as it left them; None for a new one."""
         answer = _known_answer(turn, self._principal, self._idempotency)
         if answer is None:
             return None
         repeated = set(answer.extra["repeated"])
         done = [
-            AmendOutcome(
-                order_id=order_id, order=find_own(turn, self._principal, order_id), repeated=order_id in repeated
-            )
-            for order_id, _ in answer.order_versions
+            AmendOutcome(order_id=order.order_id, order=order, repeated=order.order_id in repeated)
+            if self._principal.may_use(order.request.account_id)
+            else AmendOutcome(order_id=order.order_id, error=UnknownOrder(f"there is no order {order.order_id}"))
+            for order in orders_at(turn, answer.order_versions)
         ]
         refused = [
             AmendOutcome(order_id=OrderId(order_id), error=StoredError(**error))

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
+from oms_app.flow.answered import StoredError, events_at, require_same_request
 from oms_app.flow.desk import Desk, Turn
-from oms_app.flow.errors import FlowError, IdempotencyMismatch, NotAttempted
+from oms_app.flow.errors import FlowError, NotAttempted, UnknownAccount
 from oms_app.flow.lane import Lanes
 from oms_app.flow.pretrade import OrderDraft, assess
 from oms_app.flow.principal import Principal
@@ -183,9 +184,9 @@ class PlaceJob:
         answer = turn.unit.answer(self._principal.principal_id, wanted.operation, wanted.key)
         if answer is None:
             return None
-        require_same_request(answer, wanted)
-        events = turn.unit.events_at([version for _, version in answer.order_versions])
-        orders = iter([_order_as_told(recorded) for recorded in events])
+        require_same_request(answer, wanted.fingerprint)
+        events = events_at(turn, [version for _, version in answer.order_versions])
+        orders = iter([_as_told(self._principal, recorded) for recorded in events])
         errors: dict[str, dict[str, Any]] = answer.extra["errors"]
         items = tuple(
             ItemResult(error=StoredError(**errors[str(index)])) if str(index) in errors else next(orders)
@@ -194,27 +195,13 @@ class PlaceJob:
         return PlaceResult(items=items, replayed=True)
 
 
-class StoredError(FlowError):
-    """An error of an item, as it was answered the first time."""
-
-    def __init__(self, code: str, detail: str, field: str | None) -> None:
-        super().__init__(detail, field=field)
-        self.code = code
-
-
-def require_same_request(answer: StoredAnswer, wanted: IdempotencyKey) -> None:
-    """Nothing, when the stored answer is of the same request; else IdempotencyMismatch."""
-    if answer.fingerprint != wanted.fingerprint:
-        raise IdempotencyMismatch(
-            "the Idempotency-Key was used for another request", field="Idempotency-Key", fix="use a new key"
-        )
-
-
-def _order_as_told(recorded: Recorded) -> ItemResult:
-    """The order as it was right after the event that made it."""
+def _as_told(principal: Principal, recorded: Recorded) -> ItemResult:
+    """The order as it was right after the event that made it, as long as the caller may use its account."""
     event = recorded.event
     if not isinstance(event, (OrderAccepted, OrderDenied)):
         raise TypeError(f"event {recorded.seq} made no order")
+    if not principal.may_use(event.request.account_id):
+        return ItemResult(error=UnknownAccount("the account is not yours any more", field="account_id"))
     book = Book()
     book.seq = recorded.seq - 1
     book.apply(recorded)

@@ -47,9 +47,14 @@ def events_at(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, 
 
 def events_of_order(connection: Connection, tenant_id: TenantId, order_id: OrderId) -> list[Recorded]:
     """An order's events in the order in which they were recorded."""
+    return events_of_orders(connection, tenant_id, [order_id])
+
+
+def events_of_orders(connection: Connection, tenant_id: TenantId, order_ids: Sequence[OrderId]) -> list[Recorded]:
+    """The events of orders of one ledger, in the order in which they were recorded."""
     query = (
         select(*_COLUMNS)
-        .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.order_id == order_id)
+        .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.order_id.in_(order_ids))
         .order_by(EVENT_LOG.c.seq)
     )
     return [recorded_of(row) for row in connection.execute(query)]

@@ -76,6 +76,11 @@ class MemoryLedgerUnit:
         events = self.tail(0)
         return [events[seq - 1] for seq in sorted(set(seqs)) if 0 < seq <= len(events)]
 
+    def events_of(self, order_ids: Sequence[OrderId]) -> Sequence[Recorded]:
+        """The events of these orders, in order."""
+        wanted = set(order_ids)
+        return [recorded for recorded in self.tail(0) if recorded.order_id in wanted]
+
     def config(self) -> LedgerConfig:
         """The ledger's accounts, routes and limits."""
         accounts = {**self._ledger.accounts, **self._new_accounts}

@@ -116,6 +116,11 @@ class SqlLedgerUnit(ABC):
         self._flush()
         return log_rows.events_at(self.connection, self.tenant_id, self.ledger_id, seqs)
 
+    def events_of(self, order_ids: Sequence[OrderId]) -> Sequence[Recorded]:
+        """The events of these orders, in order."""
+        self._flush()
+        return log_rows.events_of_orders(self.connection, self.tenant_id, order_ids)
+
     def lease_token(self, connection_id: ConnectionId) -> int | None:
         """The token of the connection's present lease, read now, after the ledger lock; None: nobody holds it."""
         return leases.present_token(self.connection, connection_resource(connection_id), self.now)

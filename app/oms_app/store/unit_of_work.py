@@ -203,6 +203,9 @@ class LedgerUnit(Protocol):
     def events_at(self, seqs: Sequence[int]) -> Sequence[Recorded]:
         """The events with these seqs, in order; for answering a replayed request from the version it made."""
 
+    def events_of(self, order_ids: Sequence[OrderId]) -> Sequence[Recorded]:
+        """The events of these orders, in order; for answering a replayed request from the version it made."""
+
     def advance_cursor(self, consumer: str, expected_seq: int, seq: int) -> bool:
         """Move a consumer's cursor in this transaction; False when it no longer stands at `expected_seq`."""
 
