@@ -38,7 +38,7 @@ RuleMaker = Callable[[LedgerConfig], Sequence[RememberingRule]]
 
 log = structlog.get_logger(__name__)
 
-SETTLE_ATTEMPTS = 20
+SETTLE_ATTEMPTS = 16
 SETTLE_PAUSE_S = 0.25
 
 

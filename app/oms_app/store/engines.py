@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool
 
+from oms_app.store.outage import Outage
 from oms_app.store.types import to_json
 from oms_app.store.unit_of_work import UnsafeRole
 
@@ -32,8 +33,15 @@ def parsed(url: str) -> URL:
     raise ValueError(f"the database must be PostgreSQL or SQLite, got {backend}")
 
 
-def postgres_engine(url: URL, *, role: str | None, pool_size: int, pool_timeout_s: float) -> Engine:
-    """An engine whose connections act as `role` (None: as whoever the URL names) and fail closed on long waits."""
+def postgres_engine(
+    url: URL, *, role: str | None, pool_size: int, pool_timeout_s: float, outage: Outage | None = None
+) -> Engine:
+    """An engine whose connections act as `role` (None: as whoever the URL names) and fail closed on long waits.
+
+    outage: ends the waits for a server that stopped answering.
+    """
+    from oms_app.store.postgres_connection import CONNECT_TIMEOUT_S, WatchedConnection
+
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -43,7 +51,7 @@ def postgres_engine(url: URL, *, role: str | None, pool_size: int, pool_timeout_
         pool_use_lifo=True,
         json_serializer=to_json,
         connect_args={
-            "connect_timeout": 5,
+            "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "oms",
             # psycopg drops every prepared statement at a ROLLBACK, those of the ledger units included.
             "prepare_threshold": None,
@@ -51,6 +59,12 @@ def postgres_engine(url: URL, *, role: str | None, pool_size: int, pool_timeout_
             f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_S}s",
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, parameters: Any) -> Any:
+        connection = WatchedConnection.connect(*arguments, **parameters)
+        connection.outage = outage
+        return connection
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
@@ -151,6 +165,16 @@ def make_private(url: URL) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)
+
+
+def probe_writing(url: URL) -> None:
+    """Nothing, when somebody may write to the SQLite file now; else sqlite3.Error, within a quarter of a second."""
+    connection = sqlite3.connect(url.database or "", timeout=0.25, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE").close()
+        connection.execute("ROLLBACK").close()
+    finally:
+        connection.close()
 
 
 def utc_now() -> datetime:

@@ -6,15 +6,21 @@ Guarantee: an error of any statement is raised as psycopg's exception; the conne
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import pq
+
+from oms_app.store.outage import Outage
 
 BEGIN = "BEGIN"
 COMMIT = "COMMIT"
 ANSWER_TIMEOUT_S = 30.0
 """Longer than any lock wait that the server allows; a server that says nothing for so long is lost."""
+
+LOOK_UP_MS = 100
+"""How often a wait is interrupted to see whether it is in vain."""
 
 Parameter = str | None
 Command = tuple[str, Sequence[Parameter]]
@@ -27,6 +33,7 @@ class Wire:
     def __init__(self, connection: "psycopg.Connection[object]") -> None:
         self._connection = connection
         self._names: dict[str, bytes] = {}
+        self._outage: Outage | None = getattr(connection, "outage", None)
 
     def run(self, commands: Sequence[Command]) -> list[pq.abc.PGresult]:
         """One result for each command, in one round trip. Raises psycopg.Error; what follows a failure is not run."""
@@ -70,22 +77,18 @@ class Wire:
         return prepares
 
     def _receive(self, connection: pq.abc.PGconn, expected: int) -> list[pq.abc.PGresult]:
-        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        wait = self._waiter()
         poll = select.poll()
         poll.register(connection.socket, select.POLLIN | select.POLLOUT)
         while connection.flush():
             # The server may answer before it has read everything: read, so that it goes on reading.
-            events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            if not events:
-                raise psycopg.OperationalError("the server did not take the statements in time")
-            if events[0][1] & ~select.POLLOUT:
+            if wait(poll, "the server did not take the statements in time")[0][1] & ~select.POLLOUT:
                 connection.consume_input()
         poll.modify(connection.socket, select.POLLIN)
         results: list[pq.abc.PGresult] = []
         while True:
             while connection.is_busy():
-                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                    raise psycopg.OperationalError("the server did not answer in time")
+                wait(poll, "the server did not answer in time")
                 connection.consume_input()
             result = connection.get_result()
             if result is None:
@@ -97,6 +100,21 @@ class Wire:
             if result.status == pq.ExecStatus.FATAL_ERROR and connection.status == pq.ConnStatus.BAD:
                 raise psycopg.errors.error_from_result(result)
             results.append(result)
+
+    def _waiter(self) -> Callable[[Any, str], list[tuple[int, int]]]:
+        """Waits for the socket; raises OperationalError at the deadline, or once the server is known to be away."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        waiting = self._outage.waiting() if self._outage is not None else None
+
+        def wait(poll: Any, late: str) -> list[tuple[int, int]]:
+            while True:
+                events: list[tuple[int, int]] = poll.poll(LOOK_UP_MS)
+                if events:
+                    return events
+                if time.monotonic() > deadline or (waiting is not None and waiting.is_in_vain()):
+                    raise psycopg.OperationalError(late)
+
+        return wait
 
 
 def _name(number: int) -> bytes:

@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -17,11 +19,13 @@ from oms_app.store.engines import (
     check_role,
     parsed,
     postgres_engine,
+    probe_writing,
     sqlite_readers,
     sqlite_writer,
     utc_now,
 )
 from oms_app.store.failures import translated
+from oms_app.store.outage import Outage
 from oms_app.store.rows_unit import SqlRowsUnit
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.sqlite_ledger_unit import SqliteLedgerUnit
@@ -55,8 +59,11 @@ class SqlStore:
         self._clock = clock
         self.writer: Engine
         self.readers: Engine
+        self.outage = Outage(_probe_of(address), lambda: self.writer.dispose())
         if self.dialect == "postgresql":
-            self.writer = postgres_engine(address, role=role, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
+            self.writer = postgres_engine(
+                address, role=role, pool_size=pool_size, pool_timeout_s=pool_timeout_s, outage=self.outage
+            )
             self.readers = self.writer
         else:
             self.writer = sqlite_writer(address, pool_timeout_s=pool_timeout_s, busy_timeout_s=busy_timeout_s)
@@ -73,6 +80,7 @@ class SqlStore:
 
     def close(self) -> None:
         """Close every connection that is not in use."""
+        self.outage.close()
         self.writer.dispose()
         self.readers.dispose()
 
@@ -169,7 +177,13 @@ class SqlStore:
 
     @contextmanager
     def _connected(self, engine: Engine) -> Iterator[Connection]:
-        """A connection whose errors are the store's; rolled back when the block raises, and given back."""
+        """A connection whose errors are the store's; rolled back when the block raises, and given back.
+
+        While the database is known to be away it raises StoreUnavailable at once. SQLite's readers wait for nobody.
+        """
+        watched = engine is self.writer
+        if watched:
+            self.outage.require()
         try:
             connection = engine.connect()
         except PoolTimeout as error:
@@ -177,16 +191,30 @@ class SqlStore:
         except Exception as error:  # what prepares a new connection raises the driver's own errors
             if translated(error) is None:
                 raise
+            self.outage.suspect()
             raise StoreUnavailable(str(getattr(error, "orig", error))) from error
         try:
+            if watched:
+                self.outage.require()  # it may have gone while we waited for the connection
             yield connection
         except BaseException as error:
             _abandon(connection, engine)
             known = translated(error)
             if known is None:
                 raise
+            if watched and isinstance(known, StoreUnavailable):
+                self.outage.suspect()
             raise known from error
         connection.close()
+
+
+def _probe_of(address: URL) -> Callable[[], None]:
+    """Asks whether the database lives; SQLite lives when somebody may write."""
+    if address.get_backend_name() == "postgresql":
+        from oms_app.store.postgres_connection import probe
+
+        return partial(probe, address)
+    return partial(probe_writing, address)
 
 
 def _abandon(connection: Connection, engine: Engine) -> None:
