@@ -6,7 +6,6 @@ session and the simulated broker run, and the time counts until no order is unde
 """
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ import msgspec
 
 from benchmarks.generator import MARK, Answered, Generator, Load
 from benchmarks.record import PER_SECOND, record
+from benchmarks.rounds import Plan, middle, shuffled
 from benchmarks.sites import Site, site
 from benchmarks.system import OPEN_STATES, System
 
@@ -24,14 +24,6 @@ MANY = 32
 FEW = 1
 BULK = 100
 BULK_CONNECTIONS = 4
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """How long and how often to measure."""
-
-    rounds: int
-    seconds: float
-    seed: int
 
 
 class Round(msgspec.Struct):
@@ -66,12 +58,13 @@ def intake(database: str, plan: Plan, generator: Generator, say: Callable[[str],
             }
         say(f"  {generator.name} sends {measure.ceiling():.0f}/s at most here: GET of a view that does nothing")
         measure.warm(kinds)
-        for number, name in _shuffled(kinds, plan):
+        for number, name in shuffled(kinds, plan):
             kinds[name]()
             say(f"  {database} round {number}: {name} {measure.rounds[name].rates[-1]:.0f}/s")
         measure.check(say)
         yield measure.record(f"post_order_intake_{database}", "intake", "floor")
         if database == "pg":
+            yield measure.p99("post_order_p99", "intake", "floor")
             yield measure.record("post_order_intake_pg_c1", "intake_c1", "floor_c1")
             yield measure.record("bulk_100_pg", "bulk", "floor")
 
@@ -86,13 +79,14 @@ def sustained(database: str, plan: Plan, generator: Generator, say: Callable[[st
         }
         say(f"  {generator.name} sends {measure.ceiling():.0f}/s at most here: GET of a view that does nothing")
         measure.warm(kinds)
-        for number, name in _shuffled(kinds, plan):
+        for number, name in shuffled(kinds, plan):
             kinds[name]()
             say(f"  {database} round {number}: {name} {measure.rounds[name].rates[-1]:.0f}/s")
         measure.check(say)
         filled = here.system.count("FILLED")
         say(f"  {database}: {filled} of {measure.stored} orders are FILLED, none is under way")
-        yield measure.record(f"post_order_sustained_{database}", "sustained", "floor", filled=filled)
+        backlog_s = middle(measure.backlogs)
+        yield measure.record(f"post_order_sustained_{database}", "sustained", "floor", filled=filled, backlog_s=backlog_s)
 
 
 class Measure:
@@ -107,6 +101,8 @@ class Measure:
         self._answered = 0
         self._cut = 0
         self.rounds: dict[str, Round] = {}
+        self.backlogs: list[float] = []
+        """Seconds from the end of each sustained load until no order was under way."""
         self.stored = 0
 
     def warm(self, kinds: Mapping[str, Callable[[], None]]) -> None:
@@ -114,6 +110,7 @@ class Measure:
         for kind in kinds.values():
             kind()
         self.rounds.clear()
+        self.backlogs.clear()
 
     def ceiling(self) -> float:
         """Requests per second that the generator comes to against a view that does nothing."""
@@ -140,12 +137,14 @@ class Measure:
         """One round of single orders, until none is under way."""
         began = time.monotonic()
         answered = self._place("/api/v1/orders", self._order, MANY, 1)
-        deadline = time.monotonic() + DRAIN_S
+        ended = time.monotonic()
+        deadline = ended + DRAIN_S
         while self._here.system.count(*OPEN_STATES):
             if time.monotonic() > deadline:
                 stored = self._here.system.states()
                 raise RuntimeError(f"orders are still under way {DRAIN_S} s after the load; stored: {stored}")
             time.sleep(0.02)
+        self.backlogs.append(time.monotonic() - ended)
         self._note(name, (answered.requests - answered.failed) / (time.monotonic() - began), answered)
 
     def check(self, say: Callable[[str], None]) -> None:
@@ -161,10 +160,15 @@ class Measure:
         mine, floors = self.rounds[kind], self.rounds[floor]
         return record(
             name, PER_SECOND, mine.rates, floors.rates, seed=self._plan.seed,
-            p50_ms=_middle(mine.p50_ms), p99_ms=_middle(mine.p99_ms),
-            floor_p50_ms=_middle(floors.p50_ms), floor_p99_ms=_middle(floors.p99_ms),
+            p50_ms=middle(mine.p50_ms), p99_ms=middle(mine.p99_ms),
+            floor_p50_ms=middle(floors.p50_ms), floor_p99_ms=middle(floors.p99_ms),
             generator=self._generator.name, **more,
         )  # fmt: skip
+
+    def p99(self, name: str, kind: str, floor: str) -> dict[str, Any]:
+        """The record of one kind's p99 against a floor's, in ms."""
+        mine, floors = self.rounds[kind], self.rounds[floor]
+        return record(name, "ms", mine.p99_ms, floors.p99_ms, seed=self._plan.seed)
 
     def _place(self, path: str, body: Mapping[str, Any], connections: int, orders: int) -> Answered:
         system: System = self._here.system
@@ -187,14 +191,3 @@ class Measure:
 
     def _note(self, name: str, rate: float, answered: Answered) -> None:
         self.rounds.setdefault(name, Round()).add(rate, answered)
-
-
-def _shuffled(kinds: Mapping[str, Any], plan: Plan) -> Iterator[tuple[int, str]]:
-    order = random.Random(plan.seed)
-    for number in range(1, plan.rounds + 1):
-        for name in order.sample(sorted(kinds), len(kinds)):
-            yield number, name
-
-
-def _middle(values: list[float]) -> float:
-    return round(sorted(values)[len(values) // 2], 2)

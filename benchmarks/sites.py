@@ -8,7 +8,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -46,15 +46,20 @@ def site(database: str, *, sessions: bool) -> Iterator[Site]:
 
 
 @contextmanager
-def bare_site(database: str) -> Iterator[System]:
-    """A system that is prepared and not started."""
+def bare_site(
+    database: str, *, workers: int | None = None, more: Mapping[str, str] | None = None
+) -> Iterator[System]:
+    """A system that is prepared and not started. more: further variables of its environment."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="oms-bench-"))
         stack.callback(remove_folder, folder)
         home = folder / "home"
         home.mkdir(mode=0o700)
         url = f"sqlite:///{home}/oms.db" if database == "sqlite" else stack.enter_context(_postgres_database(folder))
-        system = System(home, url, port=free_port(), workers=WORKERS[database], threads=THREADS)
+        system = System(
+            home, url, port=free_port(), stream_port=free_port(), workers=workers or WORKERS[database],
+            threads=THREADS, more=more,
+        )  # fmt: skip
         stack.callback(system.stop)
         system.prepare()
         yield system

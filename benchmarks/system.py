@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -45,15 +45,27 @@ OPEN_STATES = ("NEW", "ROUTED", "PENDING_REPLACE", "PENDING_CANCEL", "IN_DOUBT")
 class System:
     """The processes of one home. What is measured goes through its URL only."""
 
-    def __init__(self, home: Path, database_url: str, *, port: int, workers: int, threads: int) -> None:
+    def __init__(
+        self,
+        home: Path,
+        database_url: str,
+        *,
+        port: int,
+        stream_port: int,
+        workers: int,
+        threads: int,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self.url = f"http://127.0.0.1:{port}"
+        self.stream_url = f"http://127.0.0.1:{stream_port}/api/v1/stream"
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("OMS_")},
             "OMS_HOME": str(home),
             "OMS_DATABASE_URL": database_url,
             "OMS_SECRET_KEY": secrets.token_urlsafe(48),
             "OMS_PORT": str(port),
+            "OMS_STREAM_PORT": str(stream_port),
             "OMS_API_WORKERS": str(workers),
             "OMS_API_THREADS": str(threads),
             "OMS_RATE_LIMIT_PER_S": "1e9",
@@ -61,10 +73,12 @@ class System:
             "OMS_QUOTE_MAX_AGE_S": "86400",
             "OMS_LEASE_S": "60",
             "OMS_LOG_LEVEL": "warning",
+            **(more or {}),
         }
         self.settings: Settings = load_settings(self._env)
         self.store = SqlStore(database_url, pool_size=2)
         """For looking on."""
+        self.database_url = database_url
         self.facts: DemoFacts
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -78,32 +92,49 @@ class System:
         (self.home / "sim_broker.json").write_text(json.dumps(self._broker_config()))
 
     def start(self, *names: str) -> None:
-        """Start processes by their names and wait until the API answers and the session, if any, is ready."""
+        """Start processes by their names and wait until the API answers and the sessions, if any, are ready."""
+        self.launch(*names)
+        with_session = any(name.startswith("session") for name in names)
+        self.wait(lambda: self.answers() and (not with_session or self.sessions_are_ready()))
+
+    def launch(self, *names: str) -> None:
+        """Start processes by their names (`session-2` is a second session) and wait for nothing."""
         for name in names:
             log = (self.home / f"{name}.log").open("ab")
             self._children[name] = subprocess.Popen(
                 self._command(name), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
             log.close()
+
+    def wait(self, condition: Callable[[], bool], *, pause_s: float = 0.1) -> None:
+        """Until the condition holds. Raises RuntimeError when a process ended or time is over."""
         deadline = time.monotonic() + READY_S
-        while not (self._answers() and ("session" not in names or self._session_is_ready())):
+        while not condition():
             for name, child in self._children.items():
                 if child.poll() is not None:
                     raise RuntimeError(f"{name} ended: {(self.home / f'{name}.log').read_text()[-2000:]}")
             if time.monotonic() > deadline:
-                raise RuntimeError("the API did not answer, or no session became ready")
-            time.sleep(0.1)
+                raise RuntimeError(f"not ready after {READY_S} s: {', '.join(self._children)}")
+            time.sleep(pause_s)
 
-    def stop(self) -> None:
-        """End the processes in order, the broker last."""
-        for child in reversed(list(self._children.values())):
+    def pids(self) -> dict[str, int]:
+        """The main process ids by name."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def end(self, *names: str) -> None:
+        """End these processes, in the order given."""
+        for name in names:
+            child = self._children.pop(name)
             child.terminate()
             try:
                 child.wait(15)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        self._children.clear()
+
+    def stop(self) -> None:
+        """End the processes in order, the broker last."""
+        self.end(*reversed(list(self._children)))
         self.store.close()
 
     @contextmanager
@@ -154,21 +185,25 @@ class System:
         finally:
             services.close()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the API answers at all."""
         try:
             with urllib.request.urlopen(f"{self.url}/api/v1/health/live", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
-    def _session_is_ready(self) -> bool:
+    def sessions_are_ready(self) -> bool:
+        """Whether every wanted connection has a session that is ready."""
         with self.store.read_unit(TENANT_ID) as unit:
-            mine = t.BROKER_CONNECTIONS.c.tenant_id == TENANT_ID
-            return unit.connection.execute(select(t.BROKER_CONNECTIONS.c.status).where(mine)).scalar() == "READY"
+            mine = select(t.BROKER_CONNECTIONS.c.status).where(t.BROKER_CONNECTIONS.c.tenant_id == TENANT_ID)
+            wanted = mine.where(t.BROKER_CONNECTIONS.c.desired == "CONNECTED")
+            return {*unit.connection.scalars(wanted)} == {"READY"}
 
     def _command(self, name: str) -> Sequence[str]:
-        if name != "sim_broker":
-            return [sys.executable, "-m", "oms_app.cli.main", name, "--parent-pid", str(os.getpid())]
+        kind = name.partition("-")[0]
+        if kind != "sim_broker":
+            return [sys.executable, "-m", "oms_app.cli.main", kind, "--parent-pid", str(os.getpid())]
         config = ["--config", str(self.home / "sim_broker.json"), "--exit-with-pid", str(os.getpid())]
         return [sys.executable, "-m", "oms_sim_broker.server", "--home", str(self.home), *config]
 
