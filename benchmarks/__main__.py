@@ -6,16 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks import post_order
+from benchmarks import goals, post_order
 from benchmarks.generator import Generator, best_generator
 from benchmarks.record import commit, table
+from benchmarks.rounds import Plan
+from benchmarks.stock import Stock
 
 RESULTS = Path(__file__).with_name("results") / "latest.json"
 
-Group = Callable[[post_order.Plan, Generator], Iterable[dict[str, Any]]]
+Group = Callable[[Plan, Generator, Stock], Iterable[dict[str, Any]]]
 
 
 def main() -> int:
@@ -28,18 +31,21 @@ def main() -> int:
         print(f"unknown: {', '.join(unknown)}; there is: {', '.join(groups)}", file=sys.stderr)
         return 2
     generator = best_generator(bundled=options.bundled)
-    plan = post_order.Plan(options.rounds, options.seconds, options.seed)
+    plan = Plan(options.rounds, options.seconds, options.seed, options.size)
     say(f"commit {commit()}, seed {plan.seed}, {plan.rounds} rounds of {plan.seconds:g} s, load from {generator.name}")
     say("bench limits: every rule stands before every order and is set so wide that nothing is denied")
     records: list[dict[str, Any]] = []
-    for name in chosen:
-        say(name)
-        began = time.monotonic()
-        measured = list(groups[name](plan, generator))
-        write(options.out, measured)
-        records += measured
-        say(f"  took {time.monotonic() - began:.0f} s; written to {options.out}")
-    print(table(records))
+    with Stock(say) as stock:
+        for name in chosen:
+            say(name)
+            began = time.monotonic()
+            measured = [goals.judged(one) for one in groups[name](plan, generator, stock)]
+            write(options.out, measured)
+            records += measured
+            say(f"  took {time.monotonic() - began:.0f} s; written to {options.out}")
+    for text in (table(records), goals.bars(records), goals.asked(records)):
+        if text:
+            print(f"{text}\n")
     return 0
 
 
@@ -62,6 +68,7 @@ def _groups() -> dict[str, Group]:
     for database in ("pg", "sqlite"):
         groups[f"intake_{database}"] = partial(_over_http, post_order.intake, database)
         groups[f"sustained_{database}"] = partial(_over_http, post_order.sustained, database)
+    groups.update({name: partial(_row, module) for name, module in ROWS.items()})
     return groups
 
 
@@ -69,15 +76,32 @@ IN_PROCESS = ("guarded_call", "kernel_place", "sim_match", "store_append")
 """Modules with `run(rounds, seed) -> list of records`."""
 
 
-def _in_process(name: str, plan: post_order.Plan, generator: Generator) -> list[dict[str, Any]]:
-    from importlib import import_module
+ROWS = {
+    "stream_ack": "stream_ack",
+    "streams_open": "streams_open",
+    "plugins_kept": "plugins_kept",
+    "recovery": "recovery",
+    "table_1m": "table_1m",
+    "sessions_3": "sessions_3",
+    "get_orders_pg": "get_orders",
+    "idle_cpu": "idle_cpu",
+    "api_memory": "api_memory",
+}
+"""Rows of the table of speed -> modules with `run(plan, generator, say, stock) -> list of records`."""
 
+
+def _row(module: str, plan: Plan, generator: Generator, stock: Stock) -> list[dict[str, Any]]:
+    measured: list[dict[str, Any]] = import_module(f"benchmarks.{module}").run(plan, generator, say, stock)
+    return measured
+
+
+def _in_process(name: str, plan: Plan, generator: Generator, stock: Stock) -> list[dict[str, Any]]:
     measured: list[dict[str, Any]] = import_module(f"benchmarks.{name}").run(plan.rounds, plan.seed)
     return measured
 
 
 def _over_http(
-    measure: Callable[..., Iterable[dict[str, Any]]], database: str, plan: post_order.Plan, generator: Generator
+    measure: Callable[..., Iterable[dict[str, Any]]], database: str, plan: Plan, generator: Generator, stock: Stock
 ) -> Iterable[dict[str, Any]]:
     return measure(database, plan, generator, say)
 
@@ -87,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("only", nargs="*", help="what to measure; default: everything")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--seconds", type=float, default=3, help="length of a round (default 3)")
+    parser.add_argument("--size", type=int, help="orders of the filled ledgers (default 100000)")
     parser.add_argument("--seed", type=int, default=7, help="order of the rounds (default 7)")
     parser.add_argument("--bundled", action="store_true", help="use the bundled load generator although wrk is there")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the records")

@@ -20,12 +20,13 @@ COLUMNS = (
 )
 TABLE = f"CREATE TABLE IF NOT EXISTS bench_floor ({', '.join(f'{name} text' for name in COLUMNS)})"
 INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS bench_floor_key ON bench_floor (account_id, client_order_id)"
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM bench_floor LIMIT 50"
 INSERT = f"INSERT INTO bench_floor ({', '.join(COLUMNS)}) VALUES ({{marks}})"
 
 
 def make_app(database: str, threads: int) -> Flask:
-    """The application: POST /orders inserts, GET /nothing does nothing."""
-    insert = _postgres(database, threads) if database.startswith("postgres") else _sqlite(database)
+    """The application: POST /orders inserts, GET /orders lists fifty rows, GET /nothing does nothing."""
+    insert, select = _postgres(database, threads) if database.startswith("postgres") else _sqlite(database)
     app = Flask("benchmarks.floor")
 
     @app.post("/orders")
@@ -33,6 +34,10 @@ def make_app(database: str, threads: int) -> Flask:
         order: dict[str, Any] = request.get_json()
         insert([order.get(name) for name in COLUMNS])
         return jsonify(order), 201
+
+    @app.get("/orders")
+    def listed() -> Response:
+        return jsonify([dict(zip(COLUMNS, row, strict=True)) for row in select()])
 
     @app.get("/nothing")
     def nothing() -> str:
@@ -66,7 +71,11 @@ def _postgres(database: str, threads: int) -> Any:
         with pool.connection() as connection:
             connection.execute(statement, values)
 
-    return insert
+    def select() -> list[tuple[Any, ...]]:
+        with pool.connection() as connection:
+            return connection.execute(SELECT).fetchall()
+
+    return insert, select
 
 
 def _sqlite(database: str) -> Any:
@@ -78,7 +87,11 @@ def _sqlite(database: str) -> Any:
         with lock, connection:
             connection.execute(statement, values)
 
-    return insert
+    def select() -> list[tuple[Any, ...]]:
+        with lock:
+            return connection.execute(SELECT).fetchall()
+
+    return insert, select
 
 
 def _sqlite_connection(database: str) -> sqlite3.Connection:

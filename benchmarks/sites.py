@@ -91,6 +91,13 @@ def _postgres_database(folder: Path) -> Iterator[str]:
 @contextmanager
 def served_floor(database: str, workers: int, folder: Path) -> Iterator[int]:
     """The port at which the floor answers."""
+    with floor_process(database, workers, folder) as (port, _pid):
+        yield port
+
+
+@contextmanager
+def floor_process(database: str, workers: int, folder: Path) -> Iterator[tuple[int, int]]:
+    """(port, process id) of the floor."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.floor", "--database", database, "--port", str(port)]
     log = (folder / "floor.log").open("wb")
@@ -101,7 +108,7 @@ def served_floor(database: str, workers: int, folder: Path) -> Iterator[int]:
     log.close()
     try:
         _await(f"http://127.0.0.1:{port}/nothing", process)
-        yield port
+        yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         try:

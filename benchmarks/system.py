@@ -11,16 +11,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from benchmarks.kernel_place import LIMITS
 from oms_app.bootstrap import Services, build_services
 from oms_app.cli.demo import (
+    CASH,
     TENANT_ID,
     DemoFacts,
     demo_instruments,
@@ -32,6 +34,7 @@ from oms_app.cli.demo import (
 from oms_app.config import Settings, load_settings
 from oms_app.store import migrate
 from oms_app.store import tables as t
+from oms_app.store.limits import put_limit
 from oms_app.store.rows import put
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tenants import config_changed
@@ -89,6 +92,7 @@ class System:
             self.facts = seed(services, None)
             _widen(services)
             _write_quotes(services)
+            _point_home(services, self.home)
         (self.home / "sim_broker.json").write_text(json.dumps(self._broker_config()))
 
     def start(self, *names: str) -> None:
@@ -154,12 +158,13 @@ class System:
             broker.send_signal(signal.SIGCONT)
 
     def count(self, *states: str, but: bool = False) -> int:
-        """How many orders are in one of these states (`but`: in none of them)."""
+        """How many orders are in one of these states (`but`: in none of them); without a state, all."""
         with self.store.read_unit(TENANT_ID) as unit:
             column = t.ORDERS.c.state
             query = select(func.count()).select_from(t.ORDERS).where(t.ORDERS.c.tenant_id == TENANT_ID)
-            chosen = query.where(column.not_in(states) if but else column.in_(states))
-            counted: int = unit.connection.execute(chosen).scalar_one()
+            if states:
+                query = query.where(column.not_in(states) if but else column.in_(states))
+            counted: int = unit.connection.execute(query).scalar_one()
             return counted
 
     def states(self) -> list[str]:
@@ -172,10 +177,49 @@ class System:
         """The JSON of an order of the demo account."""
         return {"account_id": self.facts.account_id, "symbol": "SPY", "side": "BUY", "quantity": "1", **more}
 
+    def add_path(self, folder: Path) -> None:
+        """Let processes that start from now on find distributions in this folder too."""
+        self._env["PYTHONPATH"] = str(folder)
+
+    def get(self, path: str) -> Any:
+        """The JSON answer to a GET."""
+        return self._ask(urllib.request.Request(self.url + path, headers=self.headers))
+
+    def place(self, **fields: Any) -> dict[str, Any]:
+        """The JSON of an order that was placed. Raises HTTPError when it was not accepted."""
+        body = as_json(self.order(**fields)).encode()
+        made: dict[str, Any] = self._ask(
+            urllib.request.Request(f"{self.url}/api/v1/orders", body, self.headers, method="POST")
+        )
+        return made
+
+    def place_many(self, orders: Sequence[Mapping[str, Any]]) -> None:
+        """Place orders in one request. Raises RuntimeError unless all are accepted."""
+        body = as_json({"orders": [self.order(**one) for one in orders]}).encode()
+        made = self._ask(urllib.request.Request(f"{self.url}/api/v1/orders/bulk", body, self.headers, method="POST"))
+        failed = [one for one in made["results"] if one["status"] != 201]
+        if failed:
+            raise RuntimeError(f"{len(failed)} of {len(orders)} orders were not accepted: {failed[0]}")
+
+    def verdicts_of_one_order(self) -> list[dict[str, Any]]:
+        """What the rules said to one more order."""
+        until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        placed = self.place(order_type="LIMIT", limit_price="400", queue_until=until)
+        with self.store.read_unit(TENANT_ID) as unit:
+            query = select(t.EVENT_LOG.c.payload).where(
+                t.EVENT_LOG.c.tenant_id == TENANT_ID, t.EVENT_LOG.c.order_id == placed["order_id"]
+            )
+            verdicts: list[dict[str, Any]] = msgspec.json.decode(unit.connection.scalars(query).one())["verdicts"]
+            return verdicts
+
     @property
     def headers(self) -> dict[str, str]:
         """What a caller sends."""
         return {"X-API-Key": self.facts.api_key, "Content-Type": "application/json"}
+
+    def _ask(self, request: urllib.request.Request) -> Any:
+        with urllib.request.urlopen(request, timeout=READY_S) as answer:
+            return msgspec.json.decode(answer.read())
 
     @contextmanager
     def _services(self) -> Iterator[Services]:
@@ -223,6 +267,21 @@ def _widen(services: Services) -> None:
             key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {rule}")}
             put(unit, t.LIMITS, key, rule=rule, params=params, version=2)
         config_changed(unit)
+
+
+def add_limits(system: System, limits: Mapping[str, dict[str, Any]]) -> None:
+    """Limits for rules that were installed beside those of the demo."""
+    with system.store.tenant_unit(TENANT_ID) as unit:
+        for rule, params in limits.items():
+            put_limit(unit, derived_id(f"limit {rule}"), rule=rule, params=params)
+
+
+def _point_home(services: Services, home: Path) -> None:
+    """A database that was copied names the broker of the home where it was made."""
+    changed = {"endpoint_file": str(home / "sim_broker.endpoint.json"), "opening_cash": str(CASH)}
+    with services.store.tenant_unit(TENANT_ID) as unit:
+        mine = t.BROKER_CONNECTIONS.c.tenant_id == TENANT_ID
+        unit.connection.execute(update(t.BROKER_CONNECTIONS).where(mine).values(params=changed))
 
 
 def _write_quotes(services: Services) -> None:

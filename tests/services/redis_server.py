@@ -29,6 +29,12 @@ class RedisServer:
         """The URL of database 0."""
         return f"redis://127.0.0.1:{self._port}/0"
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server that was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         process = ServerProcess(
