@@ -15,14 +15,14 @@ CONNECTIONS = 32
 class IntakeLoad:
     """Single orders to one system; every answer must be 201 and every order that was answered stored."""
 
-    def __init__(self, system: System, plan: Plan, generator: Generator) -> None:
+    def __init__(self, system: System, plan: Plan, generator: Generator, *, first: int = 1) -> None:
         self._system = system
         self._plan = plan
         self._generator = generator
         until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         order = system.order(order_type="LIMIT", limit_price="400", queue_until=until)
         self._body = json.dumps({**order, "client_order_id": f"bench-{MARK}", "quantity": MARK})
-        self._following = 1
+        self._following = first
         self._answered = 0
         self._cut = 0
         self._before = system.count()
@@ -33,6 +33,10 @@ class IntakeLoad:
     def warm(self) -> None:
         """One round that is not counted."""
         self.rate()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the rounds so far."""
         self.cpu_us.clear()
         self.p99_ms.clear()
 

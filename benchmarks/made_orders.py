@@ -25,7 +25,7 @@ from oms_kernel.domain import events as ev
 from oms_kernel.domain.calendar import ALWAYS_OPEN
 from oms_kernel.domain.decision import Gate
 from oms_kernel.domain.fill import Fill
-from oms_kernel.domain.ids import AccountId, BrokerOrderId, ConnectionId, ExecId, OrderId, WireId
+from oms_kernel.domain.ids import AccountId, BrokerAccountId, BrokerOrderId, ClientOrderId, ConnectionId, ExecId, OrderId, WireId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, RequestKind, Word
 from oms_kernel.domain.market import MarketView, Quote
@@ -134,7 +134,9 @@ class _Story:
             order_id=order_id,
             instrument=instrument,
             destination=engine.Destination(
-                place.broker_account_id, ConnectionId(place.connection_id), EVERYTHING  # type: ignore[arg-type]
+                BrokerAccountId(place.broker_account_id),
+                ConnectionId(place.connection_id),
+                EVERYTHING,
             ),
             rules=batch.rules,
             states=batch.memories,
@@ -166,7 +168,7 @@ class _Story:
             order_type=OrderType.LIMIT,
             limit_price=Decimal(self._prices[instrument.symbol]),
             time_in_force=TimeInForce.DAY,
-            client_order_id=f"made-{number}",  # type: ignore[arg-type]
+            client_order_id=ClientOrderId(f"made-{number}"),
         )
 
     def _fill(self, order: Order, number: int) -> Fill:
@@ -256,9 +258,9 @@ def _text(value: Any) -> str:
 
 def _replace(connection: "psycopg.Connection[Any]", projection: pt.Projection, place: Place, rows: pt.Rows) -> None:
     """Few rows: away with what the opening left of them, and in with these."""
-    connection.execute(f"DELETE FROM {projection.table} WHERE ledger_id = %s", (place.ledger_id,))  # type: ignore[arg-type]
+    connection.execute(f"DELETE FROM {projection.table} WHERE ledger_id = %s", (place.ledger_id,))
     names = ("tenant_id", "ledger_id", *projection.columns)
     marks = ", ".join(["%s"] * len(names))
     sql = f"INSERT INTO {projection.table} ({', '.join(names)}) VALUES ({marks})"
     for row in rows:
-        connection.execute(sql, (place.tenant_id, place.ledger_id, *row))  # type: ignore[arg-type]
+        connection.execute(sql, (place.tenant_id, place.ledger_id, *row))

@@ -85,8 +85,8 @@ def sustained(database: str, plan: Plan, generator: Generator, say: Callable[[st
         measure.check(say)
         filled = here.system.count("FILLED")
         say(f"  {database}: {filled} of {measure.stored} orders are FILLED, none is under way")
-        backlog_s = middle(measure.backlogs)
-        yield measure.record(f"post_order_sustained_{database}", "sustained", "floor", filled=filled, backlog_s=backlog_s)
+        more = {"filled": filled, "backlog_s": middle(measure.backlogs)}
+        yield measure.record(f"post_order_sustained_{database}", "sustained", "floor", **more)
 
 
 class Measure:

@@ -46,9 +46,7 @@ def site(database: str, *, sessions: bool) -> Iterator[Site]:
 
 
 @contextmanager
-def bare_site(
-    database: str, *, workers: int | None = None, more: Mapping[str, str] | None = None
-) -> Iterator[System]:
+def bare_site(database: str, *, workers: int | None = None, more: Mapping[str, str] | None = None) -> Iterator[System]:
     """A system that is prepared and not started. more: further variables of its environment."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="oms-bench-"))

@@ -96,9 +96,7 @@ class Stock:
 def _system(folder: Path, url: str, workers: int, more: dict[str, str] | None) -> System:
     home = folder / "home"
     home.mkdir(mode=0o700)
-    return System(
-        home, url, port=free_port(), stream_port=free_port(), workers=workers, threads=THREADS, more=more
-    )
+    return System(home, url, port=free_port(), stream_port=free_port(), workers=workers, threads=THREADS, more=more)
 
 
 def _fill(url: str, orders: int) -> None:
@@ -130,13 +128,14 @@ def _multiply(url: str, tenants: int) -> None:
                 names = [column.name for column in table.c]
                 values = [_OTHER.get(name, f'"{name}"') for name in names]
                 quoted = ", ".join(f'"{name}"' for name in names)
-                copy = f'INSERT INTO "{table.name}" ({quoted}) SELECT {", ".join(values)} FROM "{table.name}"'  # noqa: S608
-                connection.execute(f"{copy} WHERE tenant_id = %s", (TENANT_ID,))  # type: ignore[arg-type]
+                copy = f'INSERT INTO "{table.name}" ({quoted}) SELECT {", ".join(values)} FROM "{table.name}"'
+                connection.execute(f"{copy} WHERE tenant_id = %s", (TENANT_ID,))
             connection.commit()
 
 
 _OTHER = {
-    name: f"md5('{name}' || {name}::text || current_setting('bench.number'))::uuid" for name in ("tenant_id", "ledger_id")
+    name: f"md5('{name}' || {name}::text || current_setting('bench.number'))::uuid"
+    for name in ("tenant_id", "ledger_id")
 }
 _MULTIPLIED = frozenset(
     {

@@ -23,6 +23,7 @@ from benchmarks.kernel_place import LIMITS
 from oms_app.bootstrap import Services, build_services
 from oms_app.cli.demo import (
     CASH,
+    LEDGER_ID,
     TENANT_ID,
     DemoFacts,
     demo_instruments,
@@ -34,13 +35,16 @@ from oms_app.cli.demo import (
 from oms_app.config import Settings, load_settings
 from oms_app.store import migrate
 from oms_app.store import tables as t
+from oms_app.store.config_rows import connection_resource
 from oms_app.store.limits import put_limit
 from oms_app.store.rows import put
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tenants import config_changed
 from oms_kernel.contracts.plugin import parse_params
+from oms_kernel.domain.calendar import ALWAYS_OPEN
+from oms_kernel.domain.ids import AccountId, ConnectionId
 
-READY_S = 60
+READY_S = 180
 OPEN_STATES = ("NEW", "ROUTED", "PENDING_REPLACE", "PENDING_CANCEL", "IN_DOUBT")
 """States in which the system still owes something; a resting order is settled."""
 
@@ -88,7 +92,7 @@ class System:
     def prepare(self) -> None:
         """Migrate and seed; widen the limits; write one quote of each instrument."""
         migrate.upgrade(self.settings.migrate_database_url)
-        with self._services() as services:
+        with self.services() as services:
             self.facts = seed(services, None)
             _widen(services)
             _write_quotes(services)
@@ -179,7 +183,7 @@ class System:
 
     def add_path(self, folder: Path) -> None:
         """Let processes that start from now on find distributions in this folder too."""
-        self._env["PYTHONPATH"] = str(folder)
+        self._env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), self._env.get("PYTHONPATH"))))
 
     def get(self, path: str) -> Any:
         """The JSON answer to a GET."""
@@ -201,10 +205,18 @@ class System:
         if failed:
             raise RuntimeError(f"{len(failed)} of {len(orders)} orders were not accepted: {failed[0]}")
 
+    @property
+    def tomorrow(self) -> str:
+        """A day ahead: until then an order may wait for its session."""
+        return (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+    def head(self) -> int:
+        """The last seq of the demo's ledger."""
+        return self.store.heads([LEDGER_ID])[LEDGER_ID]
+
     def verdicts_of_one_order(self) -> list[dict[str, Any]]:
         """What the rules said to one more order."""
-        until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-        placed = self.place(order_type="LIMIT", limit_price="400", queue_until=until)
+        placed = self.place(order_type="LIMIT", limit_price="400", queue_until=self.tomorrow)
         with self.store.read_unit(TENANT_ID) as unit:
             query = select(t.EVENT_LOG.c.payload).where(
                 t.EVENT_LOG.c.tenant_id == TENANT_ID, t.EVENT_LOG.c.order_id == placed["order_id"]
@@ -222,7 +234,7 @@ class System:
             return msgspec.json.decode(answer.read())
 
     @contextmanager
-    def _services(self) -> Iterator[Services]:
+    def services(self) -> Iterator[Services]:
         services = build_services(self.settings)
         try:
             yield services
@@ -267,6 +279,48 @@ def _widen(services: Services) -> None:
             key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {rule}")}
             put(unit, t.LIMITS, key, rule=rule, params=params, version=2)
         config_changed(unit)
+
+
+def set_desired(system: System, connection_id: str, desired: str, *, broker: str = "") -> None:
+    """Want a connection, or do not; broker: its connector from now on."""
+    values = {"desired": desired, **({"broker": broker} if broker else {})}
+    with system.store.tenant_unit(TENANT_ID) as unit:
+        named = (t.BROKER_CONNECTIONS.c.tenant_id == TENANT_ID, t.BROKER_CONNECTIONS.c.connection_id == connection_id)
+        unit.connection.execute(update(t.BROKER_CONNECTIONS).where(*named).values(**values))
+        wanted = t.LEASES.c.resource == connection_resource(ConnectionId(connection_id))
+        unit.connection.execute(update(t.LEASES).where(wanted).values(is_wanted=desired == "CONNECTED"))
+        config_changed(unit)
+
+
+def add_connection(system: System, number: int, broker: str) -> tuple[str, str]:
+    """(connection, trading account) of a further connection of the demo, served by the same simulated broker."""
+    connection_id, account_id = derived_id(f"connection {number}"), derived_id(f"account {number}")
+    broker_account_id = derived_id(f"broker account {number}")
+    with system.store.tenant_unit(TENANT_ID) as unit:
+        params = {"endpoint_file": str(system.home / "sim_broker.endpoint.json"), "opening_cash": str(CASH)}
+        named = {"tenant_id": TENANT_ID, "connection_id": connection_id}
+        status = {"desired": "CONNECTED", "status": "DISCONNECTED"}
+        put(unit, t.BROKER_CONNECTIONS, named, broker=broker, name=f"Broker {number}", params=params, **status)
+        put(
+            unit, t.BROKER_ACCOUNTS, {"tenant_id": TENANT_ID, "broker_account_id": broker_account_id},
+            connection_id=connection_id, account_number=f"DEMO-{number}", account_type="PAPER", base_currency="USD",
+        )  # fmt: skip
+        put(
+            unit, t.TRADING_ACCOUNTS, {"tenant_id": TENANT_ID, "account_id": account_id}, ledger_id=LEDGER_ID,
+            name=f"Paper {number}", base_currency="USD", time_zone="America/New_York", day_roll="00:00:00",
+            calendar=ALWAYS_OPEN.name, trading_state="ACTIVE", settings={},
+        )  # fmt: skip
+        route = {"tenant_id": TENANT_ID, "account_id": account_id}
+        put(unit, t.ACCOUNT_ROUTES, route, broker_account_id=broker_account_id)
+        lease = {"resource": connection_resource(ConnectionId(connection_id))}
+        put(unit, t.LEASES, lease, kind="connection", tenant_id=TENANT_ID)
+        config_changed(unit)
+    with system.services() as services:
+        services.control.open_account(
+            TENANT_ID, LEDGER_ID, AccountId(account_id), base_currency="USD", time_zone="America/New_York",
+            cash={"USD": CASH},
+        )  # fmt: skip
+    return connection_id, account_id
 
 
 def add_limits(system: System, limits: Mapping[str, dict[str, Any]]) -> None:
