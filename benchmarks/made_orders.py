@@ -25,7 +25,16 @@ from oms_kernel.domain import events as ev
 from oms_kernel.domain.calendar import ALWAYS_OPEN
 from oms_kernel.domain.decision import Gate
 from oms_kernel.domain.fill import Fill
-from oms_kernel.domain.ids import AccountId, BrokerAccountId, BrokerOrderId, ClientOrderId, ConnectionId, ExecId, OrderId, WireId
+from oms_kernel.domain.ids import (
+    AccountId,
+    BrokerAccountId,
+    BrokerOrderId,
+    ClientOrderId,
+    ConnectionId,
+    ExecId,
+    OrderId,
+    WireId,
+)
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, RequestKind, Word
 from oms_kernel.domain.market import MarketView, Quote
