@@ -188,6 +188,7 @@ def cancel(order: Order, *, principal: str = "") -> tuple[ev.Event, ...]:
     """
     if not order.is_active:
         raise OrderConflict(f"the order is {order.state} and cannot be cancelled")
+    _require_ours(order)
     if is_open_request(order.cancel):
         return ()
     base: dict[str, Any] = {"account_id": order.request.account_id, "order_id": order.order_id}
@@ -257,6 +258,9 @@ NEVER_SENT_REASONS = {
     "trading_state": "the account's trading state does not let it out any more",
     "reduce_only": "it is reduce-only and would not reduce any more",
     "prepare_failed": "the broker connector could not prepare it",
+    "database_silent": "it was held back: the database was away too long",
+    "lease_lapsed": "it was held back: the session's lease had ended",
+    "connection_closed": "the connection to the broker closed before it was sent",
 }
 
 
@@ -291,12 +295,18 @@ _TERMS = ("quantity", "limit_price", "stop_price", "trail_amount", "trail_percen
 def _require_replaceable(order: Order) -> None:
     if not order.is_active:
         raise OrderConflict(f"the order is {order.state} and cannot be changed")
+    _require_ours(order)
     if is_open_request(order.cancel):
         raise OrderConflict("a cancel is under way; the order cannot be changed any more")
     if order.replace is not None and is_open_request(order.replace.status):
         raise OrderConflict("another change is under way; wait for its outcome")
     if order.place is RequestStatus.IN_DOUBT:
         raise OrderConflict("the order is in doubt; it can be cancelled, not changed")
+
+
+def _require_ours(order: Order) -> None:
+    if order.is_external:
+        raise OrderConflict("the order was placed at the broker, not here; change or cancel it there")
 
 
 def _gate_reason(view: LedgerView, order: Order, kind: RequestKind) -> tuple[type[ev.OrderEnded], str] | None:

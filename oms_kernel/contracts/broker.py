@@ -256,15 +256,17 @@ class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     order_type: OrderType | None = None
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    time_in_force: TimeInForce | None = None
     reason: str = ""
 
 
 class PositionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A holding as the broker shows it, signed."""
+    """A holding as the broker shows it, signed. average_price: for one unit, without fees; None: not told."""
 
     broker_account_id: BrokerAccountId
     instrument_id: InstrumentId
     quantity: Decimal
+    average_price: Decimal | None = None
 
 
 class CashSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,14 +12,17 @@ import msgspec
 
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingAccount
+from oms_kernel.domain.breaks import Break, BreakKey
 from oms_kernel.domain.errors import CorruptLog
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.folds import FOLDS
 from oms_kernel.domain.ids import (
     AccountId,
+    BreakId,
     BrokerAccountId,
     BrokerOrderId,
     ClientOrderId,
+    EventId,
     ExecId,
     InstrumentId,
     OrderId,
@@ -52,7 +55,7 @@ class OpenQuantity(msgspec.Struct, frozen=True):
 
 
 class DayCounters(msgspec.Struct, frozen=True):
-    """What one account did in one currency on its present risk day; begins anew with the first event of a day."""
+    """What one account did in one currency on one risk day."""
 
     risk_date: date
     accepted: int = 0
@@ -94,6 +97,12 @@ class Book:
         self.positions: Layered[PositionKey, Position] = Layered(base.positions if base else None)
         self.cash: Layered[tuple[AccountId, str], Decimal] = Layered(base.cash if base else None)
         self.days: Layered[tuple[AccountId, str], DayCounters] = Layered(base.days if base else None)
+        self.past_days: Layered[tuple[AccountId, str, date], DayCounters] = Layered(base.past_days if base else None)
+        """The counters of ended risk days: a correction or bust restates them."""
+        self.open_alerts: Grouped[str, EventId, str] = Grouped(base.open_alerts if base else None)
+        """Alerts that nobody has acknowledged, in the group "open", with the account or an empty text."""
+        self.breaks: Layered[BreakId, Break] = Layered(base.breaks if base else None)
+        self.open_breaks: Grouped[BrokerAccountId, BreakKey, BreakId] = Grouped(base.open_breaks if base else None)
         self.quarantined: Layered[str, str] = Layered(base.quarantined if base else None)
         """Plugin -> why it was quarantined; an empty reason after its release."""
 
@@ -204,14 +213,12 @@ class Book:
     def restate_fill(self, key: ExecutionKey, new: Fill, seq: int) -> None:
         """Replace a booked execution and rebuild its positions from all executions of the holding.
 
-        The present day's counters become what they would be, had the execution always had the new figures; those of
-        earlier days are gone and stay as they were.
+        The counters of its day and of every day since become what they would be, had the execution always had the new
+        figures.
         """
         old = self.executions[key]
         account_id, instrument_id, currency = old.account_id, old.instrument_id, old.currency
-        counters = self.days.get((account_id, currency))
-        today = counters.risk_date.isoformat() if counters else old.risk_date
-        before = self._realised_on(today, account_id, instrument_id)
+        before = self._realised_by_day(account_id, instrument_id)
         self.executions[key] = new
         if not new.busted and (new.quantity, new.price) != (old.quantity, old.price):
             self.superseded[key] = (*(self.superseded.get(key) or ()), (old.quantity, old.price))
@@ -231,22 +238,25 @@ class Book:
             traded_value=subtract(now[1], was[1]),
             fees=subtract(now[2], was[2]),
         )
-        realised = subtract(self._realised_on(today, account_id, instrument_id), before)
-        self.count(account_id, currency, today, realised_pnl=realised)
+        after = self._realised_by_day(account_id, instrument_id)
+        for day in sorted(before.keys() | after.keys()):
+            realised = subtract(after.get(day, ZERO), before.get(day, ZERO))
+            if realised:
+                self.count(account_id, currency, day, realised_pnl=realised)
 
     def _live_fills(self, account_id: AccountId, instrument_id: InstrumentId) -> Iterator[Fill]:
         fills = (self.executions[key] for key, _ in self.fills.entries((account_id, instrument_id)))
         return (fill for fill in fills if not fill.busted)
 
-    def _realised_on(self, day: str, account_id: AccountId, instrument_id: InstrumentId) -> Decimal:
-        """What the holding's executions of one risk day realised, by all executions as they stand."""
+    def _realised_by_day(self, account_id: AccountId, instrument_id: InstrumentId) -> dict[str, Decimal]:
+        """What the holding's executions realised on each risk day, by all executions as they stand."""
         net: Position | None = None
-        realised = ZERO
+        realised: dict[str, Decimal] = {}
         for fill in self._live_fills(account_id, instrument_id):
             held = net or _flat(fill, NET_BOOK)
             net = held.apply(fill)
-            if fill.risk_date == day:
-                realised = add(realised, subtract(net.realised_pnl, held.realised_pnl))
+            gained = subtract(net.realised_pnl, held.realised_pnl)
+            realised[fill.risk_date] = add(realised.get(fill.risk_date, ZERO), gained)
         return realised
 
     def move_cash(self, account_id: AccountId, currency: str, amount: Decimal) -> None:
@@ -254,20 +264,33 @@ class Book:
         self.cash[account_id, currency] = add(self.cash.get((account_id, currency)) or ZERO, amount)
 
     def count(self, account_id: AccountId, currency: str, risk_date: str, **changes: Any) -> None:
-        """Add to the account's counters of its present risk day."""
+        """Add to the account's counters of a risk day: the present one, a new one that ends it, or one that ended."""
         day = date.fromisoformat(risk_date)
-        counters = self.days.get((account_id, currency))
-        if counters is not None and counters.risk_date > day:
-            return  # a restatement of an earlier day is no part of the present one
-        if counters is None or counters.risk_date < day:
-            counters = DayCounters(risk_date=day)
-        sums = {
-            name: add(getattr(counters, name), change)
-            if isinstance(change, Decimal)
-            else getattr(counters, name) + change
-            for name, change in changes.items()
-        }
-        self.days[account_id, currency] = msgspec.structs.replace(counters, **sums)
+        present = self.days.get((account_id, currency))
+        if present is not None and present.risk_date > day:
+            ended = self.past_days.get((account_id, currency, day)) or DayCounters(risk_date=day)
+            self.past_days[account_id, currency, day] = _counted(ended, changes)
+            return
+        if present is None or present.risk_date < day:
+            if present is not None:
+                self.past_days[account_id, currency, present.risk_date] = present
+            present = DayCounters(risk_date=day)
+        self.days[account_id, currency] = _counted(present, changes)
+
+    def day(self, account_id: AccountId, currency: str, day: date) -> DayCounters:
+        """The counters of one risk day, zeros for one on which nothing happened."""
+        present = self.days.get((account_id, currency))
+        if present is not None and present.risk_date == day:
+            return present
+        return self.past_days.get((account_id, currency, day)) or DayCounters(risk_date=day)
+
+
+def _counted(counters: DayCounters, changes: dict[str, Any]) -> DayCounters:
+    sums = {
+        name: add(getattr(counters, name), change) if isinstance(change, Decimal) else getattr(counters, name) + change
+        for name, change in changes.items()
+    }
+    return msgspec.structs.replace(counters, **sums)
 
 
 def _keep(group: "Grouped[Any, OrderId, int]", key: Any, order_id: OrderId, wanted: bool) -> None:

@@ -5,38 +5,33 @@ one an upcaster in `UPCASTERS`. People's free text is not in events, only its sa
 """
 
 from collections.abc import Callable
-from datetime import datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, ClassVar
 
 import msgspec
 
 from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.breaks import Difference
+from oms_kernel.domain.breaks import Severity as Severity
 from oms_kernel.domain.decision import Verdict
 from oms_kernel.domain.errors import UnknownEvent
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.ids import (
     AccountId,
+    BreakId,
     BrokerAccountId,
     BrokerOrderId,
     ConnectionId,
     EventId,
     ExecId,
+    InstrumentId,
     OrderId,
     WireId,
 )
 from oms_kernel.domain.lifecycle import Evidence, RequestKind, Word
-from oms_kernel.domain.money import ONE
+from oms_kernel.domain.money import ONE, ZERO
 from oms_kernel.domain.order import OrderRequest, Reservation
-
-
-class Severity(StrEnum):
-    """How loud an alert is."""
-
-    INFO = "INFO"
-    WARNING = "WARNING"
-    CRITICAL = "CRITICAL"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -155,6 +150,29 @@ class OrderAcknowledged(OrderEvent, frozen=True, kw_only=True, omit_defaults=Tru
     broker_order_id: BrokerOrderId | None = None
     wire_id: WireId | None = None
     broker_at: datetime
+    principal: str = ""
+    """Who vouched for it, when a person did and not the broker's own report."""
+
+
+class OrderAdopted(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """An order that was not placed here works at the broker: it is counted, in sub-book EXTERNAL, and only read.
+
+    filled_quantity: what was filled before, as far as those executions are not booked with the order.
+    """
+
+    kind = "order_adopted"
+    request: OrderRequest
+    broker_account_id: BrokerAccountId
+    connection_id: ConnectionId
+    symbol: str
+    currency: str
+    multiplier: Decimal
+    reservation: Reservation
+    trading_date: str
+    broker_order_id: BrokerOrderId
+    wire_id: WireId | None = None
+    filled_quantity: Decimal = ZERO
+    broker_at: datetime
 
 
 class ReplaceRequested(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -201,6 +219,8 @@ class OrderReplaced(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     settles: bool = True
     broker_order_id: BrokerOrderId | None = None
     broker_at: datetime | None = None
+    principal: str = ""
+    """Who vouched for it, when a person did and not the broker's own report."""
 
 
 class ReplaceRefused(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -210,6 +230,7 @@ class ReplaceRefused(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     evidence: Evidence
     reason: str
     broker_at: datetime | None = None
+    principal: str = ""
 
 
 class CancelRequested(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -275,6 +296,34 @@ class ExecutionBusted(Event, frozen=True, kw_only=True, omit_defaults=True):
     word: Word | None = None
 
 
+class DayRestated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """By how much the figures of one risk day changed, in the currency of the execution."""
+
+    risk_date: date
+    traded_value: Decimal = ZERO
+    realised_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+
+
+class FiguresRestated(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What a correction or bust of an execution did to the position and to its day and the days since."""
+
+    kind = "figures_restated"
+    order_id: OrderId | None = None
+    broker_account_id: BrokerAccountId
+    exec_id: ExecId
+    instrument_id: InstrumentId
+    currency: str
+    quantity_before: Decimal
+    quantity: Decimal
+    cost_before: Decimal
+    cost: Decimal
+    realised_pnl_before: Decimal
+    realised_pnl: Decimal
+    cash_change: Decimal
+    days: tuple[DayRestated, ...] = ()
+
+
 class OrderEnded(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     """The rest of the order is gone, and what proves it."""
 
@@ -304,6 +353,15 @@ class OrderExpired(OrderEnded, frozen=True, kw_only=True, omit_defaults=True):
     kind = "order_expired"
 
 
+class PersonResolved(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A person settled what the platform could not; the events beside it say how. The words stand beside the log."""
+
+    kind = "person_resolved"
+    finding: str
+    principal: str
+    text_hash: str
+
+
 class AlertRaised(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Something that a person should see, and what to do about it."""
 
@@ -313,6 +371,55 @@ class AlertRaised(Event, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     what_to_do: str
     order_id: OrderId | None = None
+
+
+class AlertAcknowledged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person has seen an alert and takes care of it."""
+
+    kind = "alert_acknowledged"
+    alert_id: EventId
+    """The event id of the alert."""
+    principal: str
+
+
+class BreakFound(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Broker and book differ. The id of this event is the break's id."""
+
+    kind = "break_found"
+    difference: Difference
+    severity: Severity
+    proposed_fix: str
+    as_of: datetime
+    order_id: OrderId | None = None
+
+
+class BreakChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An open break shows other figures now."""
+
+    kind = "break_changed"
+    break_id: BreakId
+    ours: str
+    theirs: str
+    as_of: datetime
+
+
+class BreakAcknowledged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person has seen a break and takes care of it."""
+
+    kind = "break_acknowledged"
+    break_id: BreakId
+    principal: str
+
+
+class BreakResolved(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A break ended. resolution: gone, fixed, accepted_broker or explained."""
+
+    kind = "break_resolved"
+    break_id: BreakId
+    resolution: str
+    auto_fixed: bool = False
+    principal: str = ""
+    text_hash: str | None = None
 
 
 class PluginQuarantined(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -341,6 +448,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     RequestInDoubt,
     DoubtQueried,
     OrderAcknowledged,
+    OrderAdopted,
     ReplaceRequested,
     ReplaceDenied,
     OrderReplaced,
@@ -351,10 +459,17 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     FeeAttached,
     ExecutionCorrected,
     ExecutionBusted,
+    FiguresRestated,
     OrderCanceled,
     OrderRejected,
     OrderExpired,
+    PersonResolved,
     AlertRaised,
+    AlertAcknowledged,
+    BreakFound,
+    BreakChanged,
+    BreakAcknowledged,
+    BreakResolved,
     PluginQuarantined,
     PluginReleased,
 )

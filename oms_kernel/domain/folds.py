@@ -10,8 +10,9 @@ import msgspec
 
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingAccount
+from oms_kernel.domain.breaks import Break
 from oms_kernel.domain.fill import Fill
-from oms_kernel.domain.ids import ExecId
+from oms_kernel.domain.ids import BreakId, ExecId
 from oms_kernel.domain.lifecycle import (
     Evidence,
     OrderStatus,
@@ -161,6 +162,39 @@ def _order_acknowledged(book: Book, event: ev.OrderAcknowledged, recorded: ev.Re
     order = book.orders[event.order_id]
     told = with_broker_id(book, order, event.broker_order_id)
     move(book, order, event.word, recorded, reason=None, **told)
+
+
+def _order_adopted(book: Book, event: ev.OrderAdopted, recorded: ev.Recorded) -> None:
+    request = event.request
+    price = event.reservation.price or ZERO
+    order = Order(
+        order_id=event.order_id,
+        request=request,
+        broker_account_id=event.broker_account_id,
+        connection_id=event.connection_id,
+        symbol=event.symbol,
+        currency=event.currency,
+        multiplier=event.multiplier,
+        status=OrderStatus.WORKING,
+        place=RequestStatus.DONE,
+        accepted_at=recorded.recorded_at,
+        updated_at=recorded.recorded_at,
+        version=recorded.seq,
+        quantity=request.quantity,
+        limit_price=request.limit_price,
+        stop_price=request.stop_price,
+        filled_quantity=event.filled_quantity,
+        filled_value=notional(event.filled_quantity, price),
+        reservation=event.reservation,
+        wire_ids=(event.wire_id,) if event.wire_id is not None else (),
+        broker_order_ids=(event.broker_order_id,),
+        trading_date=event.trading_date,
+        is_external=True,
+    )
+    if event.wire_id is not None:
+        book.wires[event.wire_id] = order.order_id
+    book.broker_orders[event.broker_account_id, event.broker_order_id] = order.order_id
+    book.put_order(order)
 
 
 def _replace_requested(book: Book, event: ev.ReplaceRequested, recorded: ev.Recorded) -> None:
@@ -323,6 +357,56 @@ def _order_ended(book: Book, event: ev.OrderEnded, recorded: ev.Recorded) -> Non
     )
 
 
+def _alert_raised(book: Book, event: ev.AlertRaised, recorded: ev.Recorded) -> None:
+    book.open_alerts.add(OPEN, recorded.event_id, event.account_id or "")
+
+
+def _alert_acknowledged(book: Book, event: ev.AlertAcknowledged, recorded: ev.Recorded) -> None:
+    book.open_alerts.remove(OPEN, event.alert_id)
+
+
+def _break_found(book: Book, event: ev.BreakFound, recorded: ev.Recorded) -> None:
+    break_id = BreakId(recorded.event_id)
+    difference = event.difference
+    book.breaks[break_id] = Break(
+        break_id=break_id,
+        difference=difference,
+        severity=event.severity,
+        proposed_fix=event.proposed_fix,
+        found_at=recorded.recorded_at,
+        as_of=event.as_of,
+    )
+    book.open_breaks.add(difference.broker_account_id, difference.key, break_id)
+
+
+def _break_changed(book: Book, event: ev.BreakChanged, recorded: ev.Recorded) -> None:
+    found = book.breaks[event.break_id]
+    difference = msgspec.structs.replace(found.difference, ours=event.ours, theirs=event.theirs)
+    book.breaks[event.break_id] = msgspec.structs.replace(found, difference=difference, as_of=event.as_of)
+
+
+def _break_acknowledged(book: Book, event: ev.BreakAcknowledged, recorded: ev.Recorded) -> None:
+    book.breaks[event.break_id] = msgspec.structs.replace(
+        book.breaks[event.break_id], acknowledged_at=recorded.recorded_at, acknowledged_by=event.principal
+    )
+
+
+def _break_resolved(book: Book, event: ev.BreakResolved, recorded: ev.Recorded) -> None:
+    found = book.breaks[event.break_id]
+    book.breaks[event.break_id] = msgspec.structs.replace(
+        found,
+        resolved_at=recorded.recorded_at,
+        resolved_by=event.principal,
+        resolution=event.resolution,
+        auto_fixed=event.auto_fixed,
+    )
+    book.open_breaks.remove(found.difference.broker_account_id, found.difference.key)
+
+
+OPEN = "open"
+"""The one group of alerts that nobody has acknowledged."""
+
+
 def _plugin_quarantined(book: Book, event: ev.PluginQuarantined, recorded: ev.Recorded) -> None:
     book.quarantined[event.plugin] = event.reason
 
@@ -341,6 +425,7 @@ FOLDS: dict[str, Callable[[Book, Any, ev.Recorded], None]] = {
     "request_in_doubt": _request_in_doubt,
     "doubt_queried": _doubt_queried,
     "order_acknowledged": _order_acknowledged,
+    "order_adopted": _order_adopted,
     "replace_requested": _replace_requested,
     "replace_denied": _nothing,
     "order_replaced": _order_replaced,
@@ -351,10 +436,17 @@ FOLDS: dict[str, Callable[[Book, Any, ev.Recorded], None]] = {
     "fee_attached": _fee_attached,
     "execution_corrected": _execution_corrected,
     "execution_busted": _execution_busted,
+    "figures_restated": _nothing,
     "order_canceled": _order_ended,
     "order_rejected": _order_ended,
     "order_expired": _order_ended,
-    "alert_raised": _nothing,
+    "person_resolved": _nothing,
+    "alert_raised": _alert_raised,
+    "alert_acknowledged": _alert_acknowledged,
+    "break_found": _break_found,
+    "break_changed": _break_changed,
+    "break_acknowledged": _break_acknowledged,
+    "break_resolved": _break_resolved,
     "plugin_quarantined": _plugin_quarantined,
     "plugin_released": _plugin_released,
 }

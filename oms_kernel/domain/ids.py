@@ -24,6 +24,8 @@ StrategyId = NewType("StrategyId", str)
 StrategyRunId = NewType("StrategyRunId", str)
 GroupId = NewType("GroupId", str)
 EventId = NewType("EventId", str)
+BreakId = NewType("BreakId", str)
+"""The event id of the finding of a break."""
 
 SHORTEST_WIRE_ID = 12
 

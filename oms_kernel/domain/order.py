@@ -220,6 +220,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
     trading_date: str | None = None
     principal: str = ""
+    is_external: bool = False
+    """Whether it was placed at the broker and not here: it is counted and only read."""
 
     @property
     def state(self) -> OrderState:
@@ -281,7 +283,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def book(self) -> str:
         """The sub-book that the order's fills belong to."""
-        return self.request.strategy_id or MANUAL_BOOK
+        return EXTERNAL_BOOK if self.is_external else self.request.strategy_id or MANUAL_BOOK
 
 
 MANUAL_BOOK = "MANUAL"

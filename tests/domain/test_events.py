@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from typing import Any, get_args, get_origin
@@ -19,6 +19,7 @@ from oms_kernel.domain.ids import AccountId
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     Decimal: st.integers(-(10**30) + 1, 10**30 - 1).map(lambda units: Decimal(f"{units}E-12")),
     datetime: st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    date: st.dates(date(1971, 1, 1), date(2100, 1, 1)),
     time: st.times(),
     str: st.text(st.characters(codec="utf-8"), max_size=12),
     int: st.integers(-(2**62), 2**62),

@@ -15,7 +15,9 @@ def payload_text(line: dict[str, object]) -> str:
     return json.dumps(line["payload"], separators=(",", ":"), ensure_ascii=False)
 
 
-@pytest.mark.parametrize("line", LINES, ids=[f"{line['kind']}-{line['version']}" for line in LINES])
+@pytest.mark.parametrize(
+    "line", LINES, ids=[f"{line['kind']}-{line['version']}-{place}" for place, line in enumerate(LINES)]
+)
 def test_a_golden_event_is_read_and_written_again_as_it_was(line: dict[str, object]) -> None:
     kind, version = str(line["kind"]), int(str(line["version"]))
     event = ev.decode_event(kind, version, payload_text(line))

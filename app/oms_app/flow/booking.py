@@ -14,7 +14,8 @@ from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.ids import BrokerAccountId, ConnectionId
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.order import Order
-from oms_kernel.settlement import BrokerAccountOwner, Unbookable, apply_report, doubt, refuse
+from oms_kernel.restatement import figures, restated
+from oms_kernel.settlement import BrokerAccountOwner, Events, Unbookable, apply_report, doubt, refuse
 
 
 def book(turn: Turn, connection_id: ConnectionId, reports: Sequence[AnyReport]) -> None:
@@ -26,11 +27,29 @@ def book(turn: Turn, connection_id: ConnectionId, reports: Sequence[AnyReport]) 
         try:
             if owner is None:
                 raise Unbookable(f"broker account {report.broker_account_id} is routed from no account of this ledger")
-            turn.batch.record(*apply_report(turn.view, turn.batch.book, owner, report))
+            record(turn, apply_report(turn.view, turn.batch.book, owner, report))
         except KernelError as error:
             if len(turn.batch.events) != before:
                 raise
             keep_raw(turn, connection_id, report, error.detail)
+
+
+STATE_BEFORE = {"unbooked_report": TradingState.ACTIVE, "unbooked_report_reduce_only": TradingState.REDUCE_ONLY}
+"""Why an unbooked report stopped an account -> the state to which it returns when the last of them is settled."""
+
+
+def record(turn: Turn, events: Events) -> None:
+    """Record a report's events; what a correction or bust restates is told beside it."""
+    for event in events:
+        fill = None
+        if isinstance(event, (ev.ExecutionCorrected, ev.ExecutionBusted)):
+            fill = turn.batch.book.execution(event.broker_account_id, event.exec_id)
+        if fill is None or not isinstance(event, (ev.ExecutionCorrected, ev.ExecutionBusted)):
+            turn.batch.record(event)
+            continue
+        before = figures(turn.batch.book, fill)
+        turn.batch.record(event)
+        turn.batch.record(restated(event, fill, before, figures(turn.batch.book, fill)))
 
 
 def book_refusal(turn: Turn, intent: Intent, reason: str) -> None:
@@ -75,17 +94,19 @@ def keep_raw(turn: Turn, connection_id: ConnectionId, report: AnyReport, failure
             severity=ev.Severity.CRITICAL,
             source="booking",
             text=f"a broker report could not be booked: {failure}",
-            what_to_do="Compare positions with the broker; when they agree, set the account ACTIVE again.",
+            what_to_do="Compare positions with the broker, then book or dismiss the report.",
         )
     )
     if account_id is None or account_id not in turn.batch.book.accounts:
         return
-    if turn.batch.book.accounts[account_id].trading_state in (TradingState.ACTIVE, TradingState.REDUCE_ONLY):
+    before = turn.batch.book.accounts[account_id].trading_state
+    reason_code = next((reason for reason, state in STATE_BEFORE.items() if state is before), None)
+    if reason_code is not None:
         turn.batch.record(
             ev.TradingStateChanged(
                 account_id=account_id,
                 trading_state=TradingState.CANCEL_ONLY,
-                reason_code="unbooked_report",
+                reason_code=reason_code,
                 principal="system:booking",
             )
         )

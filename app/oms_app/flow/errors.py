@@ -36,6 +36,24 @@ class UnknownOrder(FlowError):
     code = "unknown_order"
 
 
+class UnknownAlert(FlowError):
+    """The tenant has no such alert, or the caller may not see it."""
+
+    code = "unknown_alert"
+
+
+class UnknownBreak(FlowError):
+    """The tenant has no such break, or the caller may not see it."""
+
+    code = "unknown_break"
+
+
+class UnknownReport(FlowError):
+    """The tenant has no such unbooked report, or the caller may not see it."""
+
+    code = "unknown_report"
+
+
 class NoSession(FlowError):
     """No broker session is ready for the account; nothing was stored: try again, or give queue_until."""
 

@@ -4,18 +4,15 @@ A failed part proves nothing and changes nothing. "Not shown" counts only for a 
 one, and only for what an earlier connection carried, after the maximum pause; twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-from oms_app.flow.booking import book, owners_of
+from oms_app.flow.booking import book
 from oms_app.flow.desk import Turn
 from oms_kernel.contracts import broker as br
-from oms_kernel.domain import events as ev
-from oms_kernel.domain.ids import AccountId, BrokerAccountId, ConnectionId, InstrumentId
+from oms_kernel.domain.ids import ConnectionId
 from oms_kernel.domain.lifecycle import RequestStatus
-from oms_kernel.domain.money import ZERO, to_text
 from oms_kernel.domain.order import Order
 from oms_kernel.settlement import not_at_broker
 
@@ -78,47 +75,6 @@ def doubtful(turn: Turn, connection_id: ConnectionId) -> list[Order]:
     return [order for order in unsettled if order.in_doubt]
 
 
-def breaks(turn: Turn, parts: Parts) -> list[str]:
-    """Where the broker's positions differ from ours while no order is open: texts for alerts; nothing is changed."""
-    positions = parts.get(br.SnapshotPart.POSITIONS)
-    if positions is None or not positions.complete:
-        return []
-    theirs: dict[tuple[BrokerAccountId, InstrumentId], Decimal] = {
-        (item.broker_account_id, item.instrument_id): item.quantity
-        for item in positions.items
-        if isinstance(item, br.PositionSnapshot)
-    }
-    found = []
-    for broker_account_id, owner in owners_of(turn).items():
-        held = {
-            instrument_id: position.quantity
-            for (account_id, name, instrument_id), position in turn.batch.book.positions.items()
-            if account_id == owner.account_id and name == "NET"
-        }
-        listed = {instrument_id for account, instrument_id in theirs if account == broker_account_id}
-        for instrument_id in sorted(held.keys() | listed):
-            ours = held.get(instrument_id, ZERO)
-            broker = theirs.get((broker_account_id, instrument_id), ZERO)
-            if ours != broker and not _has_open_orders(turn, owner.account_id, instrument_id):
-                instrument = turn.catalogue.instruments.get(instrument_id)
-                symbol = instrument.symbol if instrument else instrument_id
-                found.append(f"{symbol}: we hold {to_text(ours)}, the broker says {to_text(broker)}")
-    return found
-
-
-def alert_breaks(turn: Turn, texts: Sequence[str]) -> None:
-    """One alert for each break."""
-    for text in texts:
-        turn.batch.record(
-            ev.AlertRaised(
-                severity=ev.Severity.WARNING,
-                source="reconciliation",
-                text=f"positions differ: {text}",
-                what_to_do="Compare the executions with the broker's statement.",
-            )
-        )
-
-
 def _words(turn: Turn, item: br.OrderSnapshot, as_of: datetime) -> list[br.AnyReport]:
     """The reports that an order's snapshot amounts to."""
     order = turn.batch.book.find_order(item.broker_account_id, item.wire_id, item.broker_order_id)
@@ -179,8 +135,3 @@ def _beyond_horizon(sent_at: datetime, orders: br.PartResult, capabilities: br.B
         return True
     horizon: timedelta | None = capabilities.evidence_horizon
     return horizon is not None and orders.as_of - sent_at > horizon
-
-
-def _has_open_orders(turn: Turn, account_id: AccountId, instrument_id: InstrumentId) -> bool:
-    exposure = turn.view.exposure(account_id, instrument_id)
-    return bool(exposure.buy_orders or exposure.sell_orders)

@@ -47,24 +47,6 @@ class Settling:
         self._doubts: frozenset[OrderId] = frozenset()
         self._asked = 0
         self._ask_at = 0.0
-        self._alerted_breaks: set[str] = set()
-
-    async def reconcile(self, connector: BrokerConnector) -> None:
-        """Book the broker's state. Raises ConnectionLost when a required part is not complete."""
-        parts = await asyncio.wait_for(connector.snapshot(None), self._timing.snapshot_s)
-        if not reconciliation.is_complete(parts, self._capabilities.required_parts):
-            failed = [f"{part} ({result.error})" for part, result in parts.items() if not result.complete]
-            missing = [part for part in self._capabilities.required_parts if part not in parts]
-            raise ConnectionLost(f"the broker's state is incomplete: {', '.join([*failed, *missing])}")
-
-        def work(turn: Turn) -> list[str]:
-            reconciliation.book_snapshot(turn, self._connection_id, parts)
-            texts = [text for text in reconciliation.breaks(turn, parts) if text not in self._alerted_breaks]
-            reconciliation.alert_breaks(turn, texts)
-            return texts
-
-        for texts in await self._each(work):
-            self._alerted_breaks.update(texts)
 
     async def settle(self, connector: BrokerConnector, connected: Connected) -> None:
         """Ask about doubtful orders, once their time has come.

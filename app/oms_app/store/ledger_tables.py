@@ -14,9 +14,13 @@ from sqlalchemy import (
 )
 
 from oms_app.store.schema import above_zero, not_below_zero, one_of, refers_to, tenant_table
-from oms_app.store.types import Day, ExactDecimal, Id, Octets, UtcDateTime
+from oms_app.store.types import Day, ExactDecimal, Id, Json, Octets, UtcDateTime
+from oms_kernel.domain.breaks import BreakType, Severity
 from oms_kernel.domain.lifecycle import OrderState, OrderStatus
 from oms_kernel.domain.order import OrderType, Product, Side, TimeInForce
+
+RUN_TRIGGERS = ("START", "PERIODIC", "REQUESTED")
+RUN_STATUSES = ("REQUESTED", "COMPLETE", "FAILED")
 
 EVENT_LOG = tenant_table(
     "event_log",
@@ -214,10 +218,10 @@ DAY_COUNTERS = tenant_table(
     Column("fees", ExactDecimal(), nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
     refers_to("trading_accounts", "account_id"),
-    key=["account_id", "currency"],
+    key=["account_id", "currency", "risk_date"],
     audited=False,
 )
-"""The present risk day of each account and currency, as the book counts it."""
+"""Each risk day of an account and currency, as the book counts it."""
 PLUGIN_QUARANTINES = tenant_table(
     "plugin_quarantines",
     Column("ledger_id", Id(), nullable=False),
@@ -260,6 +264,108 @@ ORDER_TEXTS = tenant_table(
     key=["order_id", "kind"],
     audited=False,
 )
+ALERTS = tenant_table(
+    "alerts",
+    Column("alert_id", Id(), nullable=False),
+    Column("ledger_id", Id(), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("account_id", Id()),
+    Column("order_id", Id()),
+    Column("severity", String(10), nullable=False),
+    Column("source", String(60), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("what_to_do", Text, nullable=False),
+    Column("raised_at", UtcDateTime(), nullable=False),
+    Column("acknowledged_at", UtcDateTime()),
+    Column("acknowledged_by", String(100), nullable=False, server_default=""),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    one_of("severity", Severity),
+    Index(None, "tenant_id", "severity", "alert_id"),
+    Index(None, "tenant_id", "account_id", "alert_id"),
+    Index(None, "tenant_id", "source", "alert_id"),
+    Index(
+        "ix_alerts_open",
+        "tenant_id",
+        "alert_id",
+        postgresql_where=text("acknowledged_at IS NULL"),
+        sqlite_where=text("acknowledged_at IS NULL"),
+    ),
+    key=["alert_id"],
+    audited=False,
+)
+"""What people should see; `alert_id` is the id of the event that raised it."""
+RECONCILIATION_BREAKS = tenant_table(
+    "reconciliation_breaks",
+    Column("break_id", Id(), nullable=False),
+    Column("ledger_id", Id(), nullable=False),
+    Column("broker_account_id", Id(), nullable=False),
+    Column("account_id", Id()),
+    Column("order_id", Id()),
+    Column("instrument_id", Id()),
+    Column("currency", String(12)),
+    Column("symbol", String(60), nullable=False),
+    Column("break_type", String(20), nullable=False),
+    Column("severity", String(10), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("ours", Text, nullable=False),
+    Column("theirs", Text, nullable=False),
+    Column("proposed_fix", Text, nullable=False),
+    Column("found_at", UtcDateTime(), nullable=False),
+    Column("as_of", UtcDateTime(), nullable=False),
+    Column("acknowledged_at", UtcDateTime()),
+    Column("acknowledged_by", String(100), nullable=False),
+    Column("resolved_at", UtcDateTime()),
+    Column("resolved_by", String(100), nullable=False),
+    Column("resolution", String(30), nullable=False),
+    Column("auto_fixed", Boolean, nullable=False),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    one_of("break_type", BreakType),
+    one_of("severity", Severity),
+    Index(None, "tenant_id", "broker_account_id", "break_id"),
+    Index(None, "tenant_id", "account_id", "break_id"),
+    Index(None, "tenant_id", "break_type", "break_id"),
+    Index(None, "tenant_id", "severity", "break_id"),
+    Index(
+        "ix_reconciliation_breaks_open",
+        "tenant_id",
+        "break_id",
+        postgresql_where=text("resolved_at IS NULL"),
+        sqlite_where=text("resolved_at IS NULL"),
+    ),
+    key=["break_id"],
+    audited=False,
+)
+"""Where broker and book differ or differed; a person's own words stand in order_texts under the break's id."""
+RECONCILIATION_RUNS = tenant_table(
+    "reconciliation_runs",
+    Column("run_id", Id(), nullable=False),
+    Column("connection_id", Id(), nullable=False),
+    Column("broker_account_id", Id()),
+    Column("trigger", String(12), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("requested_by", String(100), nullable=False),
+    Column("requested_at", UtcDateTime(), nullable=False),
+    Column("started_at", UtcDateTime()),
+    Column("finished_at", UtcDateTime()),
+    Column("parts", Json, nullable=False, server_default="{}"),
+    Column("opened", Integer, nullable=False, server_default=text("0")),
+    Column("fixed", Integer, nullable=False, server_default=text("0")),
+    Column("closed", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text, nullable=False, server_default=""),
+    refers_to("broker_connections", "connection_id"),
+    one_of("trigger", RUN_TRIGGERS),
+    one_of("status", RUN_STATUSES),
+    Index(None, "tenant_id", "connection_id", "run_id"),
+    Index(
+        "ix_reconciliation_runs_requested",
+        "tenant_id",
+        "connection_id",
+        postgresql_where=text("status = 'REQUESTED'"),
+        sqlite_where=text("status = 'REQUESTED'"),
+    ),
+    key=["run_id"],
+)
+"""Each time the two sides were compared; a quiet periodic run takes the place of the quiet one before it."""
 UNBOOKED_REPORTS = tenant_table(
     "unbooked_reports",
     Column("report_id", Id(), nullable=False),

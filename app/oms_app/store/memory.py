@@ -19,9 +19,9 @@ from oms_app.store.unit_of_work import (
     Route,
     StoredAnswer,
     StoreUnavailable,
+    UnbookedReport,
     UnknownLedger,
 )
-from oms_kernel.contracts.broker import AnyReport
 from oms_kernel.domain.calendar import ALWAYS_OPEN, Calendar
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import (
@@ -77,7 +77,7 @@ class MemoryStore:
         self.execution_ids: dict[tuple[TenantId, BrokerAccountId, ExecId], ExecId | None] = {}
         self.answers: dict[tuple[TenantId, AnswerKey], StoredAnswer] = {}
         self.texts: dict[tuple[TenantId, OrderId, str], tuple[str, bytes]] = {}
-        self.unbooked: dict[str, tuple[ConnectionId, AnyReport, str]] = {}
+        self.unbooked: dict[tuple[LedgerId, str], UnbookedReport] = {}
         self.cursors: dict[tuple[str, LedgerId], int] = {}
         self.storage: dict[tuple[TenantId, ConnectionId, str], str] = {}
 

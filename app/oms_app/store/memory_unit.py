@@ -15,6 +15,7 @@ from oms_app.store.unit_of_work import (
     InstrumentCatalogue,
     LedgerConfig,
     StoredAnswer,
+    UnbookedReport,
 )
 from oms_kernel.contracts.broker import AnyReport
 from oms_kernel.domain.account import TradingAccount
@@ -61,7 +62,7 @@ class MemoryLedgerUnit:
         self._execution_ids: dict[tuple[Any, ...], Any] = {}
         self._answers: dict[AnswerKey, StoredAnswer] = {}
         self._texts: dict[tuple[OrderId, str], tuple[str, bytes]] = {}
-        self._unbooked: dict[str, tuple[ConnectionId, AnyReport, str]] = {}
+        self._unbooked: dict[tuple[LedgerId, str], UnbookedReport] = {}
         self._cursors: dict[str, int] = {}
         self._storage: dict[tuple[ConnectionId, str], str] = {}
 
@@ -185,7 +186,28 @@ class MemoryLedgerUnit:
 
     def put_unbooked(self, report_id: str, connection_id: ConnectionId, report: AnyReport, error: str) -> None:
         """Keep a report that could not be booked."""
-        self._unbooked[report_id] = (connection_id, report, error)
+        kept = UnbookedReport(
+            report_id=report_id,
+            connection_id=connection_id,
+            report=report,
+            error=error,
+            status="OPEN",
+            created_at=self.now,
+        )
+        self._unbooked[self.ledger_id, report_id] = kept
+
+    def unbooked(self, report_id: str) -> UnbookedReport | None:
+        """A report of this ledger that could not be booked, whatever became of it."""
+        return {**self._store.unbooked, **self._unbooked}.get((self.ledger_id, report_id))
+
+    def open_unbooked(self) -> Sequence[UnbookedReport]:
+        """The reports of this ledger that nobody has settled, oldest first."""
+        known = {**self._store.unbooked, **self._unbooked}
+        return [kept for (ledger, _), kept in known.items() if ledger == self.ledger_id and kept.status == "OPEN"]
+
+    def settle_unbooked(self, report: UnbookedReport) -> None:
+        """Store what became of the report."""
+        self._unbooked[self.ledger_id, report.report_id] = report
 
     def advance_cursor(self, consumer: str, expected_seq: int, seq: int) -> bool:
         """Move a consumer's cursor; False when it no longer stands at `expected_seq`."""

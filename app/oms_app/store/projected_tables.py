@@ -111,9 +111,9 @@ CASH = _projection(
 )
 DAYS = _projection(
     "day_counters",
-    "account_id currency",
+    "account_id currency risk_date",
     "account_id:u currency risk_date:d accepted:i denied:i fills:i traded_value:n realised_pnl:n fees:n updated_at:t",
-    "risk_date accepted denied fills traded_value realised_pnl fees updated_at",
+    "accepted denied fills traded_value realised_pnl fees updated_at",
 )
 QUARANTINES = _projection("plugin_quarantines", "ledger_id plugin", "plugin reason updated_at:t", "reason updated_at")
 DENIALS = _projection(
@@ -121,6 +121,27 @@ DENIALS = _projection(
     "ledger_id seq position",
     "seq:i position:i order_id:u account_id:u rule plugin gate code message observed:n limit_value:n unit"
     " recorded_at:t",
+)
+ALERTS = _projection(
+    "alerts",
+    "alert_id",
+    "alert_id:u seq:i account_id:u order_id:u severity source text what_to_do raised_at:t acknowledged_at:t"
+    " acknowledged_by updated_at:t",
+)
+ALERT_CHANGES = _projection(
+    "alerts",
+    "alert_id",
+    "alert_id:u acknowledged_at:t acknowledged_by updated_at:t",
+    "acknowledged_at acknowledged_by updated_at",
+    only_update=True,
+)
+BREAKS = _projection(
+    "reconciliation_breaks",
+    "break_id",
+    "break_id:u broker_account_id:u account_id:u order_id:u instrument_id:u currency symbol break_type severity"
+    " subject ours theirs proposed_fix found_at:t as_of:t acknowledged_at:t acknowledged_by resolved_at:t resolved_by"
+    " resolution auto_fixed:b updated_at:t",
+    "ours theirs as_of acknowledged_at acknowledged_by resolved_at resolved_by resolution auto_fixed updated_at",
 )
 ANSWERS = _projection(
     "idempotency_keys",
@@ -150,5 +171,8 @@ PROJECTIONS = (
     DAYS,
     QUARANTINES,
     DENIALS,
+    ALERTS,
+    ALERT_CHANGES,
+    BREAKS,
 )
 """In the order in which they are written: what others refer to comes first."""

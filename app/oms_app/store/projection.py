@@ -7,6 +7,9 @@ import msgspec
 
 from oms_app.store.projected_tables import (
     ACCOUNTS,
+    ALERT_CHANGES,
+    ALERTS,
+    BREAKS,
     CASH,
     CLIENT_IDS,
     DAYS,
@@ -24,7 +27,7 @@ from oms_app.store.projected_tables import (
 )
 from oms_app.store.types import time_to_text
 from oms_kernel.domain import events as ev
-from oms_kernel.domain.book import Book, ExecutionKey
+from oms_kernel.domain.book import Book, DayCounters, ExecutionKey
 from oms_kernel.domain.decision import Outcome
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.order import Order
@@ -256,7 +259,73 @@ def _days(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
             day.fees,
             now,
         )
-        for (account_id, currency), day in book.days.changes.items()
+        for account_id, currency, day in _changed_days(book)
+    ]
+
+
+def _changed_days(book: Book) -> Iterator[tuple[str, str, DayCounters]]:
+    for (account_id, currency, _), ended in book.past_days.changes.items():
+        yield account_id, currency, ended
+    for (account_id, currency), present in book.days.changes.items():
+        yield account_id, currency, present
+
+
+def _alerts(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
+    return [
+        (
+            recorded.event_id,
+            recorded.seq,
+            event.account_id,
+            event.order_id,
+            event.severity.value,
+            event.source,
+            event.text,
+            event.what_to_do,
+            recorded.recorded_at,
+            None,
+            "",
+            recorded.recorded_at,
+        )
+        for recorded in events
+        if isinstance(event := recorded.event, ev.AlertRaised)
+    ]
+
+
+def _alert_changes(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
+    return [
+        (recorded.event.alert_id, recorded.recorded_at, recorded.event.principal, recorded.recorded_at)
+        for recorded in events
+        if isinstance(recorded.event, ev.AlertAcknowledged)
+    ]
+
+
+def _breaks(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
+    return [
+        (
+            known.break_id,
+            known.difference.broker_account_id,
+            known.difference.account_id,
+            known.difference.order_id,
+            known.difference.instrument_id,
+            known.difference.currency,
+            known.difference.symbol,
+            known.difference.break_type.value,
+            known.severity.value,
+            known.difference.subject,
+            known.difference.ours,
+            known.difference.theirs,
+            known.proposed_fix,
+            known.found_at,
+            known.as_of,
+            known.acknowledged_at,
+            known.acknowledged_by,
+            known.resolved_at,
+            known.resolved_by,
+            known.resolution,
+            known.auto_fixed,
+            now,
+        )
+        for known in book.breaks.changes.values()
     ]
 
 
@@ -307,6 +376,9 @@ _BUILDERS: tuple[tuple[Projection, Callable[[Sequence[ev.Recorded], Book, dateti
     (DAYS, _days),
     (QUARANTINES, _quarantines),
     (DENIALS, _denials),
+    (ALERTS, _alerts),
+    (ALERT_CHANGES, _alert_changes),
+    (BREAKS, _breaks),
 )
 _BUILD = dict(_BUILDERS)
 _EMPTY = Book()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from oms_app.store import config_rows, connector_storage, cursors, leases, log_rows
+from oms_app.store import config_rows, connector_storage, cursors, leases, log_rows, unbooked
 from oms_app.store.config_rows import connection_resource
 from oms_app.store.projected_tables import ANSWERS, RENEWED_ANSWERS, TEXTS, UNBOOKED, Projection, Rows
 from oms_app.store.projection import rows_of
@@ -20,6 +20,7 @@ from oms_app.store.unit_of_work import (
     InstrumentCatalogue,
     LedgerConfig,
     StoredAnswer,
+    UnbookedReport,
 )
 from oms_kernel.contracts.broker import AnyReport
 from oms_kernel.domain.book import Book
@@ -168,6 +169,21 @@ class SqlLedgerUnit(ABC):
         """Keep a report that could not be booked, raw."""
         raw = msgspec.json.encode(report)
         self._write(UNBOOKED, [(report_id, connection_id, raw, error.replace("\0", ""), "OPEN", self.now, self.now)])
+
+    def unbooked(self, report_id: str) -> UnbookedReport | None:
+        """A report of this ledger that could not be booked, whatever became of it."""
+        self._flush()
+        return next(iter(unbooked.load(self.connection, self.tenant_id, self.ledger_id, report_id=report_id)), None)
+
+    def open_unbooked(self) -> Sequence[UnbookedReport]:
+        """The reports of this ledger that nobody has settled, oldest first."""
+        self._flush()
+        return unbooked.load(self.connection, self.tenant_id, self.ledger_id, status="OPEN")
+
+    def settle_unbooked(self, report: UnbookedReport) -> None:
+        """Store what became of the report."""
+        self._flush()
+        unbooked.settle(self.connection, self.tenant_id, report, self.now)
 
     def advance_cursor(self, consumer: str, expected_seq: int, seq: int) -> bool:
         """Move a consumer's cursor in this transaction; False when it no longer stands at `expected_seq`."""

@@ -143,6 +143,19 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class UnbookedReport(msgspec.Struct, frozen=True):
+    """A broker's report that could not be booked, kept raw. status: OPEN, BOOKED or DISMISSED."""
+
+    report_id: str
+    connection_id: ConnectionId
+    report: AnyReport
+    error: str
+    status: str
+    created_at: datetime
+    settled_by: str = ""
+    settled_at: datetime | None = None
+
+
 AnswerKey = tuple[str, str, str]
 """(principal, operation, key) of an idempotency key."""
 ANSWER_LIFE = timedelta(hours=24)
@@ -199,6 +212,15 @@ class LedgerUnit(Protocol):
 
     def put_unbooked(self, report_id: str, connection_id: ConnectionId, report: AnyReport, error: str) -> None:
         """Keep a report that could not be booked, raw."""
+
+    def unbooked(self, report_id: str) -> UnbookedReport | None:
+        """A report of this ledger that could not be booked, whatever became of it."""
+
+    def open_unbooked(self) -> Sequence[UnbookedReport]:
+        """The reports of this ledger that nobody has settled, oldest first."""
+
+    def settle_unbooked(self, report: UnbookedReport) -> None:
+        """Store what became of the report: its status, by whom and when."""
 
     def events_at(self, seqs: Sequence[int]) -> Sequence[Recorded]:
         """The events with these seqs, in order; for answering a replayed request from the version it made."""

@@ -68,12 +68,17 @@ class _Fold:
         self.book = Book()
         self.is_whole = True
         self.single: dict[str, list[pt.Row]] = {"client_order_ids": [], "execution_ids": [], "rule_denials": []}
+        self.alerts: dict[str, pt.Row] = {}
         self.births: dict[tuple[str, str], Recorded] = {}
 
     def apply(self, recorded: Recorded) -> None:
         self.book.apply(recorded)
         for projection in (pt.CLIENT_IDS, pt.EXECUTION_IDS, pt.DENIALS):
             self.single[projection.table] += event_rows(projection, recorded)
+        for row in event_rows(pt.ALERTS, recorded):
+            self.alerts[row[0]] = row
+        for alert_id, *acknowledged in event_rows(pt.ALERT_CHANGES, recorded):
+            self.alerts[alert_id] = (*self.alerts[alert_id][: -len(acknowledged)], *acknowledged)
         if isinstance(recorded.event, OrderFilled):
             fill = recorded.event.fill
             self.births[fill.broker_account_id, fill.exec_id] = recorded
@@ -82,10 +87,11 @@ class _Fold:
         """Every projection with the rows that it must have."""
         at = self.book.recorded_at
         assert at is not None
-        for projection in (pt.ACCOUNTS, pt.ORDERS, pt.POSITIONS, pt.CASH, pt.DAYS, pt.QUARANTINES):
+        for projection in (pt.ACCOUNTS, pt.ORDERS, pt.POSITIONS, pt.CASH, pt.DAYS, pt.QUARANTINES, pt.BREAKS):
             yield projection, book_rows(projection, self.book, at)
         for projection in (pt.CLIENT_IDS, pt.EXECUTION_IDS, pt.DENIALS):
             yield projection, self.single[projection.table]
+        yield pt.ALERTS, list(self.alerts.values())
         fills = self.book.executions.items()
         yield pt.EXECUTIONS, [execution_row(fill, self.births[key], at) for key, fill in fills]
 
@@ -137,7 +143,9 @@ def _page(
 def _compare_rows(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, fold: _Fold) -> Iterator[str]:
     if not fold.book.seq:
         expected: list[tuple[pt.Projection, list[pt.Row]]] = [
-            (projection, []) for projection in pt.PROJECTIONS if projection not in (pt.LOG, pt.EXECUTION_CHANGES)
+            (projection, [])
+            for projection in pt.PROJECTIONS
+            if projection not in (pt.LOG, pt.EXECUTION_CHANGES, pt.ALERT_CHANGES)
         ]
     else:
         expected = list(fold.expected())

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from oms_app.store.config_rows import quote_from_row
 from oms_app.store.queries.reading import viewer
@@ -121,8 +121,16 @@ def list_cash(unit: RowsUnit, allowed_accounts: Collection[str] | None = None) -
 
 
 def list_days(unit: RowsUnit, allowed_accounts: Collection[str] | None = None) -> list[DayView]:
-    """The day counters of every account and currency that may be seen; compare `risk_date` with today's."""
-    query = select(DAY_COUNTERS).where(DAY_COUNTERS.c.tenant_id == scope_of(unit))
+    """The last risk day of every account and currency that may be seen; compare `risk_date` with today's."""
+    later = DAY_COUNTERS.alias()
+    last = select(func.max(later.c.risk_date)).where(
+        later.c.tenant_id == DAY_COUNTERS.c.tenant_id,
+        later.c.account_id == DAY_COUNTERS.c.account_id,
+        later.c.currency == DAY_COUNTERS.c.currency,
+    )
+    query = select(DAY_COUNTERS).where(
+        DAY_COUNTERS.c.tenant_id == scope_of(unit), DAY_COUNTERS.c.risk_date == last.scalar_subquery()
+    )
     if allowed_accounts is not None:
         query = query.where(DAY_COUNTERS.c.account_id.in_(sorted(allowed_accounts)))
     rows = unit.connection.execute(query.order_by(DAY_COUNTERS.c.account_id, DAY_COUNTERS.c.currency))
