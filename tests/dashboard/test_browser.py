@@ -297,3 +297,20 @@ def test_signing_out_closes_the_desk(page: Page) -> None:
     expect(page.get_by_label("Password")).to_be_visible()
     page.goto("/")
     expect(page.get_by_label("Password")).to_be_visible()
+
+
+def test_the_queue_page_shows_schedules_webhooks_and_consumers_and_replays_with_a_button(
+    page: Page, system: DemoFacts, tmp_path: Path
+) -> None:
+    page.get_by_role("link", name="Queues").click()
+    expect(page.locator("#schedule-sweep_orders")).to_contain_text("every 1 s")
+    expect(page.locator("#schedules-title + span")).to_contain_text("minded by worker@", timeout=LIVE_MS)
+    expect(page.get_by_role("row", name=re.compile("^webhooks"))).to_be_visible()
+    with page.expect_response(re.compile("/queues/board")) as polled:
+        pass
+    assert polled.value.status == 200
+    picture = tmp_path / "queues.png"
+    page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 10_000
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide == 0, "nothing sticks out"

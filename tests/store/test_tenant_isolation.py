@@ -26,7 +26,7 @@ from oms_app.store import (
 from oms_app.store.queries import ExecutionFilter, OrderFilter, Paging, PositionFilter
 from oms_app.store.scoping import UnscopedStatement, check
 from oms_app.store.sql_store import SqlStore
-from oms_app.store.tables import APPEND_ONLY, LEDGERS, LIMITS, ORDERS, TENANTS, TableClass, tables_of
+from oms_app.store.tables import APPEND_ONLY, LEDGERS, LIMITS, ORDERS, PERISHABLE, TENANTS, TableClass, tables_of
 from oms_app.store.unit_of_work import Conflict, RowRefused, UnsafeRole
 from oms_app.store.verify import verify
 from oms_kernel.domain.lifecycle import Word
@@ -67,7 +67,7 @@ def test_every_tenant_table_has_row_level_security_enabled_forced_and_a_policy_f
 
 
 @on_postgres
-def test_the_serving_role_owns_nothing_and_can_neither_delete_nor_truncate_nor_change_the_log(
+def test_the_serving_role_owns_nothing_deletes_what_perishes_only_and_cannot_change_the_log(
     database_url: str, store: SqlStore
 ) -> None:
     with superuser(database_url) as connection:
@@ -77,7 +77,8 @@ def test_the_serving_role_owns_nothing_and_can_neither_delete_nor_truncate_nor_c
         ).fetchall()
         settings = connection.execute("SELECT rolconfig FROM pg_roles WHERE rolname = 'oms_app'").fetchone()
     assert owners == {"oms_migrate"}
-    assert {right for _, right in grants} == {"SELECT", "INSERT", "UPDATE"}
+    assert {right for _, right in grants} == {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    assert {name for name, right in grants if right == "DELETE"} == PERISHABLE
     for table in APPEND_ONLY:
         assert {right for name, right in grants if name == table} == {"SELECT", "INSERT"}
     assert settings is not None

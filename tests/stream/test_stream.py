@@ -16,6 +16,7 @@ from oms_app.bootstrap import Services
 from oms_app.cli.demo import ACCOUNT_ID, LEDGER_ID, TENANT_ID, DemoFacts
 from oms_app.flow.scopes import Scope
 from oms_app.stream import app as stream_app
+from oms_app.stream import tail
 from oms_app.stream.app import StreamApp
 from oms_app.stream.tail import PAGE, Tails
 from oms_kernel.domain.events import AlertRaised, Severity
@@ -165,6 +166,58 @@ def test_last_event_id_resumes_without_a_gap_from_far_behind(kit: Kit) -> None:
             await again.until(lambda: len(again.events) == 1)
 
     run(test)
+
+
+def test_last_event_id_before_what_memory_holds_is_read_from_the_log_and_joins_what_comes(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "REMEMBERED", 8)
+    before = kit.head
+
+    async def test() -> None:
+        async with kit.serving() as app:
+            first = Listener(app, kit.key)
+            await first.until(lambda: b"listening after" in first.body)
+            for number in range(30):
+                await asyncio.to_thread(kit.alert, f"n{number}")
+            await first.until(lambda: len(first.events) == 30)
+            behind = Listener(app, {**kit.key, "Last-Event-ID": str(before + 5)})
+            ahead = Listener(app, {**kit.key, "Last-Event-ID": str(kit.head + 1000)})
+            for number in range(10):
+                await asyncio.to_thread(kit.alert, f"later {number}")
+            await behind.until(lambda: len(behind.events) == 35)
+            assert [event["seq"] for event in behind.events] == list(range(before + 6, before + 41))
+            assert [event["seq"] for event in first.events[:30]] == list(range(before + 1, before + 31))
+            await ahead.until(lambda: bool(ahead.events) and ahead.events[-1]["seq"] == kit.head)
+
+    run(test)
+
+
+def test_a_connection_cut_at_any_event_loses_and_repeats_none_when_it_resumes(kit: Kit) -> None:
+    """A client that hangs up after each piece and comes back with the last id it saw, while events go on."""
+    before = kit.head
+    got: list[int] = []
+
+    async def test() -> None:
+        async with kit.serving() as app:
+
+            async def write() -> None:
+                for number in range(60):
+                    await asyncio.to_thread(kit.alert, f"n{number}")
+
+            writing = asyncio.create_task(write())
+            last = before
+            while last < before + 60:
+                listener = Listener(app, {**kit.key, "Last-Event-ID": str(last)})
+                await listener.until(lambda one=listener: bool(one.events))
+                listener.hang_up()
+                await asyncio.wait_for(listener.task, DEADLINE_S)
+                got.extend(event["seq"] for event in listener.events)
+                last = got[-1]
+            await writing
+
+    run(test)
+    assert got == list(range(before + 1, before + 61))
 
 
 def test_only_the_wanted_accounts_and_kinds_are_told(kit: Kit) -> None:

@@ -23,8 +23,6 @@ from oms_app.store.tables import DUE_WORK, WEBHOOK_DELIVERIES
 from oms_app.workers import delivery, rows
 from oms_app.workers.delivery import RETRY_AFTER_S, Deliverer, wait_before
 from oms_app.workers.fan_out import FanOut
-from oms_app.workers.queue import make_broker, make_hint, start_worker, with_socket_timeout
-from oms_app.workers.server import Hints
 from oms_kernel.domain.events import AlertRaised, Severity
 from tests.app_kit import demo_services, demo_settings
 
@@ -294,47 +292,6 @@ def test_two_fan_outs_of_one_log_make_each_delivery_once(kit: Kit, receiver: Rec
     assert [row.event_kind for row in kit.deliveries(webhook)] == ["alert_raised"] * 4
 
 
-def test_hints_reach_worker_threads_and_are_not_repeated_at_once() -> None:
-    got: list[str] = []
-    arrived = threading.Event()
-
-    def work(work_id: str) -> None:
-        got.append(work_id)
-        arrived.set()
-
-    now = [0.0]
-    broker = make_broker(None)
-    hints = Hints(make_hint(broker, "work", work), clock=lambda: now[0])
-    worker = start_worker(broker, threads=2)
-    try:
-        hints.hint(["a"])
-        hints.hint(["a"])
-        assert arrived.wait(10)
-        arrived.clear()
-        now[0] += 6
-        hints.hint(["a"])
-        assert arrived.wait(10)
-    finally:
-        worker.stop()
-        broker.close()
-    assert got == ["a", "a"]
-
-
-def test_hints_travel_over_redis(redis_url: str) -> None:
-    arrived = threading.Event()
-    broker = make_broker(redis_url)
-    send = make_hint(broker, "work", lambda work_id: arrived.set())
-    worker = start_worker(broker, threads=1)
-    try:
-        send("a")
-        assert arrived.wait(10)
-    finally:
-        worker.stop()
-        broker.close()
-
-
-def test_the_schedule_grows_with_jitter_and_the_redis_url_gets_a_socket_timeout() -> None:
+def test_the_schedule_grows_with_jitter() -> None:
     for attempts, planned in enumerate(RETRY_AFTER_S, start=1):
         assert 0.9 * planned <= wait_before(attempts).total_seconds() <= 1.1 * planned
-    assert with_socket_timeout("redis://h:1/0") == "redis://h:1/0?socket_timeout=30"
-    assert with_socket_timeout("redis://h:1/0?socket_timeout=5") == "redis://h:1/0?socket_timeout=5"

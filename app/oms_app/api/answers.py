@@ -68,6 +68,7 @@ LISTED = (
     "StrategyRun",
     "Webhook",
     "WebhookDelivery",
+    "Consumer",
     "Plugin",
     "ApiKey",
 )
@@ -237,6 +238,15 @@ def _plain_answers() -> dict[str, Fields]:
             "last_status_code": Count(high=599, allow_none=True),
             "last_error": _text(),
             "ledger_id": IdText(),
+        },
+        "Consumer": {
+            "name": _text(),
+            "ledger_id": IdText(),
+            "seq": Count(high=2**63 - 1),
+            "head": Count(high=2**63 - 1),
+            "lag": Count(high=2**63 - 1),
+            "lag_s": DecimalText(),
+            "moved_at": Instant(),
         },
         "Plugin": {
             "name": _text(),

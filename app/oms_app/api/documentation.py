@@ -246,6 +246,7 @@ _TAGS = {
     "brokers": "Connections to brokers.",
     "strategies": "Strategies and their runs.",
     "webhooks": "Messages to other systems.",
+    "consumers": "Who reads the log, and how far behind.",
     "plugins": "What is installed.",
     "sign-in": "Sessions.",
     "api keys": "Keys for programs.",

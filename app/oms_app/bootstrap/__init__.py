@@ -22,6 +22,7 @@ from oms_app.flow.publishing import LogReader
 from oms_app.flow.routing import Directory
 from oms_app.flow.rulebook import make_rules
 from oms_app.flow.sealing import Sealer
+from oms_app.signals import Signals, make_signals
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.host import PluginHost
@@ -49,12 +50,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     reader: LogReader
     identity: Identity
     sealer: Sealer
+    signals: Signals
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
 
     def close(self) -> None:
-        """Stop watching plugins and close the database's connections."""
+        """Stop watching plugins, end the signals and close the database's connections."""
         self.plugins.watchdog.stop()
+        self.signals.close()
         self.store.close()
 
 
@@ -88,6 +91,8 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
     store = build_store(settings)
     if process:
         store.check_serving()
+    signals = make_signals(settings.redis_url)
+    store.on_append = signals.note
     desk = Desk(
         store,
         make_rules=partial(make_rules, registries, host.guard),
@@ -111,6 +116,7 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         reader=LogReader(store),
         identity=_identity(settings, store),
         sealer=Sealer(settings.secret_key.reveal()),
+        signals=signals,
         clock=clock,
         new_id=new_id,
     )

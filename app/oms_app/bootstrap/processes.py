@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oms_app.bootstrap import Services, build_services, clock, create_app, new_id
+from oms_app.bootstrap.installation import build_name
 from oms_app.config import Settings
+from oms_app.flow.chores import Queue
 from oms_app.flow.sealing import Sealer
 from oms_app.lifeline import Pulse, holder_name
 from oms_app.store.config_rows import load_catalogue
@@ -46,6 +48,7 @@ def serve_stream(settings: Settings, pulse: Pulse) -> None:
             host=settings.host,
             port=settings.stream_port,
             url=settings.url,
+            signals=services.signals,
             poll_s=settings.poll_ms / 1000,
             beat=pulse.beat,
         )
@@ -68,6 +71,7 @@ def serve_sessions(settings: Settings, pulse: Pulse) -> None:
         holder=holder_name("session", os.getpid()),
         lease_s=settings.lease_s,
         unseal=partial(_opened, services.sealer, "broker_connections"),
+        build=build_name(),
     )
 
     async def serve() -> None:
@@ -82,6 +86,8 @@ def serve_sessions(settings: Settings, pulse: Pulse) -> None:
                 ack_timeout_factor=settings.ack_timeout_factor,
             ),
             beat=pulse.beat,
+            home=settings.home,
+            signals=services.signals,
         )
         await sessions.serve()
 
@@ -105,6 +111,7 @@ def serve_strategies(settings: Settings, pulse: Pulse) -> None:
         instruments=partial(_instruments_by_symbol, services),
         clock=clock,
         poll_s=settings.poll_ms / 1000,
+        signals=services.signals,
     )
     try:
         serve(
@@ -119,20 +126,21 @@ def serve_strategies(settings: Settings, pulse: Pulse) -> None:
         services.close()
 
 
-def serve_worker(settings: Settings, pulse: Pulse) -> None:
-    """Deliver webhooks and sweep late orders until SIGTERM."""
+def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) -> None:
+    """Serve these queues and stand for leader of the schedules until SIGTERM."""
     from oms_app.workers.delivery import Deliverer
     from oms_app.workers.fan_out import FanOut
     from oms_app.workers.server import serve
     from oms_app.workers.sweeper import Sweeper
 
     services = build_services(settings, process="worker")
+    holder = holder_name("worker", os.getpid())
     deliverer = Deliverer(
         services.store,
         services.plugins,
         services.registries,
         services.control,
-        holder=holder_name("worker", os.getpid()),
+        holder=holder,
         allow_private=settings.allow_private_webhooks,
         open_credentials=partial(_opened, services.sealer, "webhooks"),
     )
@@ -142,7 +150,11 @@ def serve_worker(settings: Settings, pulse: Pulse) -> None:
             fan_out=FanOut(services.store, services.reader, new_id),
             deliverer=deliverer,
             sweeper=Sweeper(services.store, services.reader, services.control),
+            signals=services.signals,
             redis_url=settings.redis_url,
+            queues=queues,
+            holder=holder,
+            lease_s=settings.lease_s,
             poll_s=settings.poll_ms / 1000,
             beat=pulse.beat,
         )

@@ -15,6 +15,8 @@ COMMANDS = {
     "instruments": ("oms_app.cli.reading:instruments", "List what can be traded."),
     "strategies": ("oms_app.cli.strategies:strategies", "List, create, start and stop strategies."),
     "plugins": ("oms_app.cli.plugins:plugins", "List, show and check the installed plugins."),
+    "consumers": ("oms_app.cli.consumers:consumers", "Show who reads the log, and let one read again."),
+    "queues": ("oms_app.cli.queues:queues", "Show the workers' queues, and list or replay what died in them."),
     "verify": ("oms_app.cli.verify:verify", "Fold every log afresh and compare every stored row."),
     "doctor": ("oms_app.cli.doctor:doctor", "Check this machine and its settings, and say what to fix."),
     "db": ("oms_app.cli.db:db", "Bring the database to a schema, or check it."),
@@ -22,7 +24,7 @@ COMMANDS = {
     "stream": ("oms_app.cli.processes:stream", "Serve the event stream."),
     "session": ("oms_app.cli.processes:session", "Run the sessions with the brokers."),
     "strategy": ("oms_app.cli.processes:strategy", "Run the strategies that were started."),
-    "worker": ("oms_app.cli.processes:worker", "Deliver webhooks and do chores that have become due."),
+    "worker": ("oms_app.cli.processes:worker", "Deliver webhooks, do chores and mind the schedules."),
 }
 
 

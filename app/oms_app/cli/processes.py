@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from oms_app.config import Settings, load_settings
+from oms_app.flow.chores import Queue
 from oms_app.lifeline import Pulse, die_with_parent
 from oms_app.logs import configure_logging
 
@@ -68,9 +69,27 @@ def strategy(settings: Settings, pulse: Pulse) -> None:
 
 
 @click.command()
+@click.option(
+    "--queues",
+    callback=lambda _context, _option, text: _queues(text),
+    metavar="NAMES",
+    help=f"Serve only these queues, separated by commas: {', '.join(Queue)}. Default: all.",
+)
+@click.option("--only", type=click.Choice(["schedules"]), help="Serve no queue, only mind the schedules.")
 @supervised
-def worker(settings: Settings, pulse: Pulse) -> None:
-    """Deliver webhooks and do chores that have become due."""
+def worker(settings: Settings, pulse: Pulse, queues: tuple[Queue, ...], only: str | None) -> None:
+    """Deliver webhooks, do chores, and mind the schedules when no other worker does."""
     from oms_app.bootstrap.processes import serve_worker
 
-    serve_worker(settings, pulse)
+    serve_worker(settings, pulse, () if only else queues)
+
+
+def _queues(text: str | None) -> tuple[Queue, ...]:
+    """The named queues, or all. Raises BadParameter."""
+    if text is None:
+        return tuple(Queue)
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = sorted(set(names) - set(Queue))
+    if unknown or not names:
+        raise click.BadParameter(f"known queues are {', '.join(Queue)}", param_hint="--queues")
+    return tuple(Queue(name) for name in dict.fromkeys(names))

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from oms_app.dashboard import showing, sign_in
 from oms_app.dashboard.desk import Desk
 from oms_app.dashboard.policy import content_policy, stream_origin
+from oms_app.dashboard.queues import QueuePage
 from oms_app.dashboard.rows import DeskRows
 from oms_app.dashboard.services import DashboardServices
 from oms_app.dashboard.sessions import Sessions
@@ -41,7 +42,9 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
         lifetime_s=int(settings.refresh_token_s),
     )
     blueprint = Blueprint("dashboard", __name__, template_folder="templates")
-    desk = Desk(services, DeskRows(services.store), sessions, max_age=timedelta(seconds=settings.quote_max_age_s))
+    rows = DeskRows(services.store)
+    desk = Desk(services, rows, sessions, max_age=timedelta(seconds=settings.quote_max_age_s))
+    queues = QueuePage(services, rows, sessions)
     door = sign_in.Door(services.identity, sessions, may_try)
 
     def route(rule: str, view: View, scope: str, method: str = "GET") -> None:
@@ -62,6 +65,16 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
     route("/desk/orders", desk.place_order, Scope.PLACE_ORDERS, "POST")
     route("/desk/orders/<order_id>/cancel", desk.cancel_order, Scope.CANCEL_ORDERS, "POST")
     route("/desk/orders/cancel-all", desk.cancel_all, Scope.CANCEL_ORDERS, "POST")
+    route("/queues", queues.show_queues, Scope.MANAGE_WEBHOOKS)
+    route("/queues/board", queues.show_queue_board, Scope.MANAGE_WEBHOOKS)
+    route("/queues/letters/<letter_id>/replay", queues.replay_letter, Scope.MANAGE_WEBHOOKS, "POST")
+    route("/queues/webhooks/<webhook_id>/replay", queues.replay_deliveries, Scope.MANAGE_WEBHOOKS, "POST")
+    route(
+        "/queues/webhooks/<webhook_id>/deliveries/<delivery_id>/replay",
+        queues.replay_delivery,
+        Scope.MANAGE_WEBHOOKS,
+        "POST",
+    )
 
     @blueprint.after_request
     def protect(response: Response) -> Response:

@@ -1,7 +1,7 @@
 """The desk: one page of fragments that each read their own snapshot, and the three actions that trading needs."""
 
 import json
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,7 +12,7 @@ from oms_app.dashboard import ticket as tickets
 from oms_app.dashboard.policy import stream_origin
 from oms_app.dashboard.rows import AccountRow, DeskRows
 from oms_app.dashboard.services import DashboardServices
-from oms_app.dashboard.sessions import Sessions
+from oms_app.dashboard.sessions import Sessions, renew_in
 from oms_app.dashboard.ticket import Ticket
 from oms_app.dashboard.valuation import days_of, is_stale, value_positions
 from oms_app.flow.errors import FlowError, UnknownOrder
@@ -46,7 +46,7 @@ class Desk:
                 "stream": f"{stream_origin(self._services.settings)}/api/v1/stream",
                 "ledgers": sorted({account.ledger_id for account in accounts}),
                 "kinds": [event.kind for event in EVENT_CLASSES],
-                "renew_s": _renew_in(caller, self._services),
+                "renew_s": renew_in(caller, self._services.clock()),
             },
             **self._status(accounts),
             **self._quotes(),
@@ -189,11 +189,3 @@ def _zone(accounts: tuple[AccountRow, ...], account_id: str = "") -> ZoneInfo:
         return ZoneInfo(account.time_zone if account else "UTC")
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
-
-
-def _renew_in(caller: Caller, services: DashboardServices) -> int:
-    """Seconds until the page should renew its session: well before the access cookie ends."""
-    if caller.expires_at is None:
-        return 600
-    left = (caller.expires_at.astimezone(UTC) - services.clock()).total_seconds()
-    return max(5, int(left * 0.7))

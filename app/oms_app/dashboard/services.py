@@ -8,7 +8,10 @@ from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
+from oms_app.flow.publishing import LogReader
+from oms_app.flow.sealing import Sealer
 from oms_app.store.sql_store import SqlStore
+from oms_kernel.registry import Registries
 
 
 class DashboardServices(Protocol):
@@ -29,6 +32,18 @@ class DashboardServices(Protocol):
     @property
     def amendment(self) -> Amendment:
         """Cancels orders."""
+
+    @property
+    def reader(self) -> LogReader:
+        """Reads the log."""
+
+    @property
+    def registries(self) -> Registries:
+        """What the plugins contributed."""
+
+    @property
+    def sealer(self) -> Sealer:
+        """Seals secrets of rows."""
 
     @property
     def identity(self) -> Identity:

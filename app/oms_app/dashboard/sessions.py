@@ -6,6 +6,7 @@ pair, unseen, when a page is opened late. Forms carry a token made from the sess
 
 import hmac
 import secrets
+from datetime import UTC, datetime
 
 from flask import Request, Response
 
@@ -93,6 +94,14 @@ class Sessions:
         response.set_cookie(
             name, value, max_age=max_age, path=path, secure=self._secure, httponly=True, samesite="Strict"
         )
+
+
+def renew_in(caller: Caller, now: datetime) -> int:
+    """Seconds until the page should renew its session: well before the access cookie ends."""
+    if caller.expires_at is None:
+        return 600
+    left = (caller.expires_at.astimezone(UTC) - now).total_seconds()
+    return max(5, int(left * 0.7))
 
 
 def _given(request: Request) -> str:

@@ -13,12 +13,12 @@ from oms_app.flow.errors import NotPermitted
 from oms_app.flow.parameters import check_params, parted, secret_fields
 from oms_app.flow.principal import Principal
 from oms_app.flow.sealing import Sealer
-from oms_app.flow.strategies import UnknownThing
+from oms_app.flow.strategies import StateConflict, UnknownThing
 from oms_app.store import webhooks as rows
 from oms_app.store.queries import Page, Paging
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import RowsUnit
-from oms_app.store.webhooks import DeliveryRow, WebhookRow
+from oms_app.store.webhooks import DeliveryCount, DeliveryRow, WebhookRow
 from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.events import EVENT_CLASSES
 from oms_kernel.registry import Registries
@@ -117,6 +117,33 @@ class Webhooks:
                 _found(unit, webhook_id)
             return found
 
+    def replay(self, principal: Principal, webhook_id: str, delivery_id: str) -> DeliveryRow:
+        """The delivery, which will be made again under its old message id; one that is still pending stays as it is.
+
+        Raises UnknownThing, StateConflict for a disabled webhook.
+        """
+        _check_reach(principal)
+        with self._store.tenant_unit(principal.tenant_id) as unit:
+            _check_open(_found(unit, webhook_id))
+            rows.replay(unit, webhook_id, delivery_id)
+            found = rows.get_delivery(unit, webhook_id, delivery_id)
+            if found is None:
+                raise UnknownThing(f"the webhook has no delivery {delivery_id}")
+            return found
+
+    def replay_dead(self, principal: Principal, webhook_id: str) -> int:
+        """How many dead deliveries of the webhook will be made again. Raises UnknownThing, StateConflict."""
+        _check_reach(principal)
+        with self._store.tenant_unit(principal.tenant_id) as unit:
+            _check_open(_found(unit, webhook_id))
+            return rows.replay(unit, webhook_id)
+
+    def counts(self, principal: Principal) -> Sequence[DeliveryCount]:
+        """Each open webhook with what it has still to deliver and what was given up."""
+        _check_reach(principal)
+        with self._store.read_unit(principal.tenant_id) as unit:
+            return rows.count_deliveries(unit)
+
     def _only_sink(self) -> str:
         names = list(self._registries.webhook_sinks)
         if len(names) != 1:
@@ -152,6 +179,11 @@ class Webhooks:
 def _check_reach(principal: Principal) -> None:
     if principal.account_ids is not None:
         raise NotPermitted("a webhook carries the events of every account, and this key reaches some only")
+
+
+def _check_open(webhook: WebhookRow) -> None:
+    if not webhook.is_active:
+        raise StateConflict("the webhook is disabled: set is_active first")
 
 
 def _split(url: str) -> Any:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -193,3 +194,15 @@ CONSUMER_CURSORS = platform_table(
     not_below_zero("seq"),
     key=["consumer", "ledger_id"],
 )
+SCHEDULES = platform_table(
+    "schedules",
+    Column("name", String(60), nullable=False),
+    Column("fired_at", UtcDateTime(), nullable=False),
+    Column("fired_by", String(200), nullable=False, server_default=""),
+    Column("finished_at", UtcDateTime()),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("handled", BigInteger, nullable=False, server_default=text("0")),
+    *stamped(),
+    key=["name"],
+)
+"""When each schedule was due last, who minded it, and what came of it."""

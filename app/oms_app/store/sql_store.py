@@ -71,6 +71,8 @@ class SqlStore:
             scoping.enforce(self.writer)
             scoping.enforce(self.readers)
         self._seen = _HeadsSeen()
+        self.on_append: Callable[[LedgerId], None] = _nothing
+        """Called after each commit that made a ledger's log longer; must be quick and may not raise."""
 
     def check_serving(self) -> None:
         """Nothing, when this store may serve. Raises UnsafeRole, StoreUnavailable."""
@@ -90,10 +92,13 @@ class SqlStore:
         with self._connected(self.writer) as connection:
             unit = self._new_unit(connection, tenant_id, ledger_id)
             unit.lock()
+            before = unit.head
             yield unit
             with committing():
                 unit.commit()
         self._seen.note(ledger_id, unit.head)
+        if unit.head > before:
+            self.on_append(ledger_id)
 
     @contextmanager
     def tenant_unit(self, tenant_id: TenantId) -> Iterator[RowsUnit]:
@@ -251,6 +256,10 @@ def committing() -> Iterator[None]:
         if known is None:
             raise
         raise known from error
+
+
+def _nothing(ledger_id: LedgerId) -> None:
+    """Nobody wants to know."""
 
 
 class _HeadsSeen:

@@ -1,6 +1,7 @@
 """Every table of the application, from one place: importing this module declares them all on METADATA."""
 
 from oms_app.store.ledger_tables import (
+    ALERTS,
     CASH_BALANCES,
     CLIENT_ORDER_IDS,
     DAY_COUNTERS,
@@ -11,6 +12,8 @@ from oms_app.store.ledger_tables import (
     ORDERS,
     PLUGIN_QUARANTINES,
     POSITIONS,
+    RECONCILIATION_BREAKS,
+    RECONCILIATION_RUNS,
     RULE_DENIALS,
     UNBOOKED_REPORTS,
 )
@@ -25,11 +28,12 @@ from oms_app.store.platform_tables import (
     LEASES,
     LEDGERS,
     PLATFORM_VERSIONS,
+    SCHEDULES,
     USER_SESSIONS,
     USER_TENANTS,
     USERS,
 )
-from oms_app.store.schema import APPEND_ONLY, METADATA, TableClass, tables_of
+from oms_app.store.schema import APPEND_ONLY, METADATA, PERISHABLE, TableClass, tables_of
 from oms_app.store.tenant_tables import (
     ACCOUNT_ROUTES,
     API_KEYS,
@@ -49,6 +53,7 @@ from oms_app.store.tenant_tables import (
 
 __all__ = [
     "ACCOUNT_ROUTES",
+    "ALERTS",
     "API_KEYS",
     "API_KEY_HASHES",
     "APPEND_ONLY",
@@ -75,10 +80,14 @@ __all__ = [
     "METADATA",
     "ORDERS",
     "ORDER_TEXTS",
+    "PERISHABLE",
     "PLATFORM_VERSIONS",
     "PLUGIN_QUARANTINES",
     "POSITIONS",
+    "RECONCILIATION_BREAKS",
+    "RECONCILIATION_RUNS",
     "RULE_DENIALS",
+    "SCHEDULES",
     "STRATEGIES",
     "STRATEGY_RUNS",
     "TENANTS",

@@ -214,6 +214,8 @@ IDEMPOTENCY_KEYS = tenant_table(
     Column("order_versions", Text, nullable=False),
     Column("extra", Text, nullable=False),
     Column("created_at", UtcDateTime(), nullable=False),
+    # Only for deleting old answers: a block range costs the insert nothing.
+    Index(None, "tenant_id", "created_at", postgresql_using="brin"),
     key=["principal", "operation", "key"],
     audited=False,
 )

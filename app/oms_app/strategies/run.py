@@ -21,6 +21,7 @@ from oms_app.flow.pretrade import OrderDraft
 from oms_app.flow.principal import Principal
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.scopes import Scope
+from oms_app.signals import NoSignals, Signals
 from oms_app.store import cursors, strategies
 from oms_app.store.sql_store import SqlStore
 from oms_app.strategies import rows
@@ -54,6 +55,7 @@ class Wiring(msgspec.Struct, frozen=True):
     instruments: Callable[[], dict[str, Instrument]]
     clock: Callable[[], datetime]
     poll_s: float
+    signals: Signals = NoSignals()
 
 
 class RunLoop:
@@ -84,6 +86,8 @@ class RunLoop:
         """Whether the run is over; False when only this process is to end. Raises StrategyFailed, LostRun."""
         started_at = self._prepare()
         process = StrategyProcess(self._begin())
+        news = threading.Event()
+        end_listening = self._wiring.signals.listen(news.set)
         try:
             if started_at == 0:
                 self._carry_out(process.started, CursorStep(f"{self._consumer}:start", 0, 1))
@@ -99,13 +103,15 @@ class RunLoop:
                         self._carry_out(process.call(OnStop(now=self._now())), None)
                         self._keep_books()
                         return True
+                news.clear()
                 moved = self._tell_events(process)
                 moved |= self._tell_quotes(process)
-                if not moved:
-                    stopping.wait(self._wiring.poll_s)
+                if not moved and not stopping.is_set():
+                    news.wait(self._wiring.poll_s)
             self._keep_books()
             return False
         finally:
+            end_listening()
             process.end()
 
     # Beginning ----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from granian.server.embed import Server
 
 from oms_app.flow.identity import Identity
 from oms_app.flow.routing import Directory
+from oms_app.signals import Signals
 from oms_app.stream.app import StreamApp
 from oms_app.stream.tail import Reader, Tails
 
@@ -28,11 +29,12 @@ def serve(
     host: str,
     port: int,
     url: str,
+    signals: Signals,
     poll_s: float,
     beat: Callable[[], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT. url: where the dashboard lives, whose pages may read the answers."""
-    asyncio.run(_serve(reader, identity, directory, host, port, url, poll_s, beat))
+    asyncio.run(_serve(reader, identity, directory, host, port, url, signals, poll_s, beat))
 
 
 async def _serve(
@@ -42,10 +44,11 @@ async def _serve(
     host: str,
     port: int,
     url: str,
+    signals: Signals,
     poll_s: float,
     beat: Callable[[], None],
 ) -> None:
-    tails = Tails(reader, poll_s)
+    tails = Tails(reader, poll_s, signals)
     app = StreamApp(tails, identity, directory, url=url)
     server = Server(app, address=host, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False)
     stopping = asyncio.Event()

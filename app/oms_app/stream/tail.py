@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from oms_app.flow.publishing import public_event
+from oms_app.signals import NoSignals, Signals
 from oms_app.store.unit_of_work import StoreUnavailable
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import LedgerId, TenantId
@@ -22,6 +23,7 @@ from oms_kernel.domain.ids import LedgerId, TenantId
 REMEMBERED = 4096
 PAGE = 500
 RETRY_S = 1.0
+_SILENT = NoSignals()
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -75,9 +77,10 @@ class LedgerTail:
 class Tails:
     """All ledgers that somebody listens to, followed by one task."""
 
-    def __init__(self, reader: Reader, poll_s: float) -> None:
+    def __init__(self, reader: Reader, poll_s: float, signals: Signals = _SILENT) -> None:
         self._reader = reader
         self._poll_s = poll_s
+        self._signals = signals
         self._tails: dict[LedgerId, LedgerTail] = {}
         self.hint = asyncio.Event()
         """Set by a signal that something was committed; it only shortens the wait."""
@@ -107,7 +110,11 @@ class Tails:
 
     async def follow(self) -> None:
         """Poll and read until cancelled; a database that is away is waited for."""
+        loop = asyncio.get_running_loop()
+        self._signals.listen(lambda: loop.call_soon_threadsafe(self.hint.set))
         while True:
+            # Cleared before looking: what is signalled meanwhile is looked at next.
+            self.hint.clear()
             try:
                 moved = await self._turn()
             except StoreUnavailable as error:
@@ -115,9 +122,8 @@ class Tails:
                 await asyncio.sleep(RETRY_S)
                 continue
             if not moved:
-                self.hint.clear()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_s if self._tails else None):
+                    async with asyncio.timeout(self._signals.poll_s(self._poll_s) if self._tails else None):
                         await self.hint.wait()
 
     async def _turn(self) -> bool:

@@ -191,7 +191,8 @@ class Deliverer:
                 severity=ev.Severity.WARNING,
                 source="webhooks",
                 text=gone if failure.disable else lost,
-                what_to_do="Repair the receiver; set is_active on a disabled webhook. This message is not sent again.",
+                what_to_do="Repair the receiver; set is_active on a disabled webhook. Then replay the dead delivery:"
+                " on the queue page, with `oms queues dead replay` or through the API.",
             ),
         )
 

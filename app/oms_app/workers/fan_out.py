@@ -1,12 +1,17 @@
-"""Turn each new event of a ledger into one delivery row for each webhook that wants it, once, with the cursor."""
+"""Turn each new event of a ledger into one delivery row for each webhook that wants it, once, with the cursor.
+
+A cursor that was set back lets events be told again, each under the id that it had the first time.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from oms_app.flow.consumers import WEBHOOKS as CONSUMER
 from oms_app.flow.publishing import LogReader, public_event
 from oms_app.store import cursors
 from oms_app.store.sql_store import SqlStore
@@ -14,8 +19,9 @@ from oms_app.workers import rows
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import LedgerId, TenantId
 
-CONSUMER = "webhooks"
 PAGE = 200
+LOOK_BACK_S = 1.0
+"""How often the cursors are read again: people may set one back, other workers advance them."""
 
 
 class FanOut:
@@ -26,9 +32,11 @@ class FanOut:
         self._reader = reader
         self._new_id = new_id
         self._positions: dict[LedgerId, int] = {}
+        self._looked_at = 0.0
 
     def turn(self) -> bool:
         """Whether there was anything new; one page of each ledger at most."""
+        self._look_back()
         ledgers = {ledger_id: tenant_id for tenant_id, ledger_id in self._reader.ledgers()}
         heads = self._reader.heads(list(ledgers))
         moved = False
@@ -36,6 +44,13 @@ class FanOut:
             if self._positions.get(ledger_id) != head:
                 moved |= self._advance(ledgers[ledger_id], ledger_id, head)
         return moved
+
+    def _look_back(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_BACK_S:
+            return
+        with self._store.read_unit(None) as unit:
+            self._positions = cursors.positions(unit, CONSUMER)
+        self._looked_at = time.monotonic()
 
     def _advance(self, tenant_id: TenantId, ledger_id: LedgerId, head: int) -> bool:
         with self._store.read_unit(tenant_id) as unit:

@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from oms_app.store.rows import scope_of, stamps
 from oms_app.store.tables import DUE_WORK, TENANTS, WEBHOOK_DELIVERIES, WEBHOOKS
 from oms_app.store.unit_of_work import RowsUnit
+from oms_app.store.webhooks import DUE_KIND, make_due
 from oms_kernel.domain.ids import LedgerId, TenantId
-
-KIND = "webhook"
 
 
 class Webhook(msgspec.Struct, frozen=True):
@@ -81,31 +82,20 @@ def allows_private_addresses(unit: RowsUnit) -> bool:
 
 
 def add_deliveries(unit: RowsUnit, rows: Sequence[dict[str, Any]]) -> None:
-    """Store deliveries, and make their webhooks due now."""
+    """Store deliveries, and make their webhooks due now; one that is known is made again, under its old message id."""
     if not rows:
         return
-    tenant_id = scope_of(unit)
-    common = {"tenant_id": tenant_id, "status": "PENDING", "due_at": unit.now, **stamps(unit)}
-    unit.connection.execute(insert(WEBHOOK_DELIVERIES), [{**common, **row} for row in rows])
+    table = WEBHOOK_DELIVERIES
+    common = {"tenant_id": scope_of(unit), "status": "PENDING", "due_at": unit.now, **stamps(unit)}
+    dialect_insert: Any = postgres_insert if unit.connection.dialect.name == "postgresql" else sqlite_insert
+    statement = dialect_insert(table).on_conflict_do_update(
+        index_elements=["tenant_id", "webhook_id", "ledger_id", "seq"],
+        set_={"status": "PENDING", "attempts": 0, "due_at": unit.now, "updated_at": unit.now},
+        where=table.c.status != "PENDING",
+    )
+    unit.connection.execute(statement, [{**common, **row} for row in rows])
     for webhook_id in sorted({str(row["webhook_id"]) for row in rows}):
         make_due(unit, webhook_id)
-
-
-def make_due(unit: RowsUnit, webhook_id: str) -> None:
-    """Let the webhook be looked at now, unless it waits for a retry."""
-    work = DUE_WORK
-    found = unit.connection.execute(
-        select(work.c.done_at, work.c.due_at).where(work.c.work_id == webhook_id)
-    ).one_or_none()
-    if found is None:
-        values = {"work_id": webhook_id, "kind": KIND, "tenant_id": scope_of(unit), "due_at": unit.now}
-        unit.connection.execute(insert(work).values(**values, **stamps(unit)))
-    else:
-        # A new due_at also tells the worker that is just finishing that there is more.
-        due_at = unit.now if found.done_at is not None or found.due_at <= unit.now else found.due_at
-        unit.connection.execute(
-            update(work).where(work.c.work_id == webhook_id).values(done_at=None, due_at=due_at, updated_at=unit.now)
-        )
 
 
 def due_webhooks(unit: RowsUnit, limit: int) -> list[DueWebhook]:
@@ -113,7 +103,7 @@ def due_webhooks(unit: RowsUnit, limit: int) -> list[DueWebhook]:
     work = DUE_WORK
     query = (
         select(work.c.work_id, work.c.tenant_id, work.c.due_at)
-        .where(work.c.kind == KIND, work.c.done_at.is_(None), work.c.due_at <= unit.now)
+        .where(work.c.kind == DUE_KIND, work.c.done_at.is_(None), work.c.due_at <= unit.now)
         .where(or_(work.c.claimed_until.is_(None), work.c.claimed_until < unit.now))
         .order_by(work.c.due_at)
         .limit(limit)

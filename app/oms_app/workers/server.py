@@ -1,47 +1,31 @@
-"""Run the worker: feed webhooks from the logs, hint at what is due, sweep late orders, until told to stop."""
+"""Run the worker: serve queues, feed webhooks from the logs, stand for leader of the schedules, until told to stop."""
 
 from __future__ import annotations
 
 import signal
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 
+from oms_app.flow.chores import ACTORS, DELIVER_WEBHOOK, Queue
+from oms_app.signals import Signals
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import Conflict, StoreUnavailable
-from oms_app.workers import rows
 from oms_app.workers.delivery import Deliverer
 from oms_app.workers.fan_out import FanOut
-from oms_app.workers.queue import make_broker, make_hint, start_worker
+from oms_app.workers.feeding import Feeding, delivering
+from oms_app.workers.housekeeping import Housekeeping
+from oms_app.workers.leader import Leader
+from oms_app.workers.queue import Sender, Work, declare, make_broker, start_worker
 from oms_app.workers.sweeper import Sweeper
 
-SWEEP_EVERY_S = 1.0
-HINT_AGAIN_S = 5.0
 RETRY_S = 1.0
-THREADS = 4
-DUE_AT_ONCE = 100
+THREADS = 8
+SENDING_THREADS = 4
 STOP_LIMIT_MS = 8_000
+BEAT_S = 1.0
 log = structlog.get_logger(__name__)
-
-
-class Hints:
-    """Remembers which work was hinted at lately, so that a poll does not fill the queue."""
-
-    def __init__(self, send: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
-        self._send = send
-        self._clock = clock
-        self._sent: dict[str, float] = {}
-
-    def hint(self, work_ids: list[str]) -> None:
-        """Send hints that were not sent within the last seconds; forget the others."""
-        now = self._clock()
-        self._sent = {one: at for one, at in self._sent.items() if now - at < HINT_AGAIN_S and one in work_ids}
-        for work_id in work_ids:
-            if work_id not in self._sent:
-                self._sent[work_id] = now
-                self._send(work_id)
 
 
 def serve(
@@ -50,37 +34,55 @@ def serve(
     fan_out: FanOut,
     deliverer: Deliverer,
     sweeper: Sweeper,
+    signals: Signals,
     redis_url: str | None,
+    queues: Collection[Queue],
+    holder: str,
+    lease_s: float,
     poll_s: float,
     beat: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve these queues until SIGTERM or SIGINT; with none of them only the schedules.
+
+    Every worker stands for leader of the schedules. Webhooks are fed from the logs where their queue is served.
+    """
     stopping = threading.Event()
+    news = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        news.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     broker = make_broker(redis_url)
-    hints = Hints(make_hint(broker, "deliver_webhook", deliverer.deliver_due))
-    worker = start_worker(broker, THREADS)
-    log.info("serving")
-    swept_at = 0.0
+    work: dict[str, Work] = {DELIVER_WEBHOOK: delivering(deliverer), **Housekeeping(store).chores}
+    actors = declare(broker, {name: work[name] for name in ACTORS})
+    # Without Redis a queue is in this process's memory: nobody else serves it.
+    alone = [name for name, spec in ACTORS.items() if redis_url is None and spec.queue not in queues]
+    sender = Sender(actors, SENDING_THREADS, here=alone)
+    leader = Leader(store, holder=holder, lease_s=lease_s, send=sender.send, sweep=sweeper.turn)
+    worker = start_worker(broker, THREADS, queues) if queues else None
+    feeding = Feeding(store, fan_out, sender.send) if Queue.WEBHOOKS in queues else None
+    signals.listen(news.set)
+    leader.start()
+    log.info("serving", queues=sorted(queues))
     try:
         while not stopping.is_set():
             beat()
+            news.clear()
             try:
-                moved = fan_out.turn()
-                with store.read_unit(None) as unit:
-                    due = [one.webhook_id for one in rows.due_webhooks(unit, DUE_AT_ONCE)]
-                hints.hint(due)
-                if time.monotonic() - swept_at >= SWEEP_EVERY_S:
-                    swept_at = time.monotonic()
-                    sweeper.turn()
+                moved = feeding is not None and feeding.turn()
             except (StoreUnavailable, Conflict) as error:
                 log.warning("the database is away or another worker was quicker", error=str(error))
                 stopping.wait(RETRY_S)
                 continue
-            if not moved:
-                stopping.wait(poll_s)
+            if not moved and not stopping.is_set():
+                news.wait(signals.poll_s(poll_s) if feeding is not None else BEAT_S)
     finally:
-        worker.stop(timeout=STOP_LIMIT_MS)
+        leader.stop()
+        if worker is not None:
+            worker.stop(timeout=STOP_LIMIT_MS)
+        sender.close()
         broker.close()
         deliverer.close()

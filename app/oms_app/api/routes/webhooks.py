@@ -66,6 +66,11 @@ def list_deliveries(call: Call, webhook_id: str) -> Answer:
     return Answer(page_of(found))
 
 
+def replay_delivery(call: Call, webhook_id: str, delivery_id: str) -> Answer:
+    """Deliver a message again under its old id, whether it is dead or was delivered."""
+    return Answer(plain(_webhooks(call).replay(call.principal, webhook_id, delivery_id)), 202)
+
+
 def _shown(row: WebhookRow) -> dict[str, Any]:
     """The webhook without what is sealed."""
     shown: dict[str, Any] = plain(msgspec.structs.replace(row, credentials=None))
@@ -138,5 +143,13 @@ ENDPOINTS = (
         200,
         "WebhookDeliveryList",
         query=list_query("status"),
+    ),
+    _endpoint(
+        "POST",
+        WEBHOOK + "/deliveries/<uuid:delivery_id>/replay",
+        replay_delivery,
+        202,
+        "WebhookDelivery",
+        problems=(409,),
     ),
 )

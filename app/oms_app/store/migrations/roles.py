@@ -62,6 +62,18 @@ def let_serve(table: str, *, append_only: bool = False) -> None:
         op.execute(f"GRANT {rights} ON {table} TO {SERVER}")
 
 
+def let_delete(table: str) -> None:
+    """The serving role may delete rows of the table, which nobody needs after some time."""
+    if _on_postgres():
+        op.execute(f"GRANT DELETE ON {table} TO {SERVER}")
+
+
+def forbid_delete(table: str) -> None:
+    """Take that back."""
+    if _on_postgres():
+        op.execute(f"REVOKE DELETE ON {table} FROM {SERVER}")
+
+
 def fence(table: str) -> None:
     """Rows of the table are seen and written only by transactions that name their tenant; the owner included."""
     if _on_postgres():
