@@ -160,7 +160,7 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
     if settings.debug and "log_level" not in values:
         defaults["log_level"] = LogLevel.DEBUG
     if "lease_s" not in values:
-        defaults["lease_s"] = 10.0 if production else 20.0
+        defaults["lease_s"] = 6.0 if production else 20.0
     if "api_workers" not in values:
         defaults["api_workers"] = 2 if production else 1
     if "allow_private_webhooks" not in values:

@@ -93,7 +93,7 @@ def test_postgresql_is_production_and_refuses_to_serve_without_a_secret_key(tmp_
     env = {"DATABASE_URL": "postgresql://u:pw@127.0.0.1/oms", "OMS_HOME": str(tmp_path)}
     settings = read_settings(env)
     assert settings.environment is Environment.PRODUCTION
-    assert (settings.lease_s, settings.allow_private_webhooks, settings.api_workers) == (10, False, 2)
+    assert (settings.lease_s, settings.allow_private_webhooks, settings.api_workers) == (6, False, 2)
     with pytest.raises(SettingsError, match="OMS_SECRET_KEY is missing"):
         load_settings(env)
 

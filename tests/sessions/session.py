@@ -1,9 +1,12 @@
 """A session on the in-memory store with the simulated broker in the same process: one scene for the stories."""
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +16,7 @@ from oms_app.sessions.ports import Connection
 from oms_app.sessions.runner import ConnectionRunner
 from oms_app.sessions.timing import Timing
 from oms_app.store.memory import MemoryStore, ready_connection
+from oms_app.store.reconciliation_runs import Run
 from oms_kernel.contracts.broker import BrokerAccount
 from oms_kernel.domain.ids import LedgerId
 from oms_kernel.domain.instrument import Instrument
@@ -36,6 +40,8 @@ FAST = Timing(
     first_backoff_s=0.02,
     longest_backoff_s=0.1,
     ack_timeout_factor=0.02,
+    confirm_s=0.05,
+    look_for_requests_s=0.02,
 )
 
 
@@ -47,6 +53,7 @@ class MemorySessionStore:
         self._instruments = tuple(instruments)
         self.statuses: list[tuple[str, str]] = []
         self.token = 0
+        self.runs: dict[str, Run] = {}
 
     def wanted(self) -> Sequence[Connection]:
         return [CONNECTED]
@@ -72,6 +79,12 @@ class MemorySessionStore:
     def put_quotes(self, quotes: Iterable[Quote]) -> None:
         for quote in quotes:
             self.store.put_quote(quote)
+
+    def requested_runs(self, tenant_id: Any, connection_id: Any) -> Sequence[Run]:
+        return [run for run in self.runs.values() if run.status == "REQUESTED"]
+
+    def keep_run(self, tenant_id: Any, run: Run) -> None:
+        self.runs[run.run_id] = run
 
     def storage_get(self, tenant_id: Any, connection_id: Any, key: str) -> str | None:
         return self.store.storage.get((tenant_id, connection_id, key))
@@ -107,6 +120,7 @@ class Scene:
         self.trading.store.clock = lambda: datetime.now(UTC)
         self.store = MemorySessionStore(self.trading.store, [self.trading.instrument])
         self.timing = timing
+        self.home = Path(tempfile.mkdtemp(prefix="oms-scene-"))
         self.broker = InProcessSimBroker(
             SimBrokerConfig(
                 instruments=(self.trading.instrument,),
@@ -132,6 +146,7 @@ class Scene:
             self.store,
             self.lease,
             self.timing,
+            journals=self.home / "journal",
         )
         self._task = asyncio.create_task(self.runner.run())
         if ready:
@@ -199,6 +214,7 @@ def story(tell: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
         finally:
             if scene._task is not None and not scene._task.done():
                 await scene.kill()
+            shutil.rmtree(scene.home)
 
     asyncio.run(run())
 

@@ -212,6 +212,7 @@ def test_a_connection_is_served_once_an_account_is_routed_to_it_and_anew_when_th
             lease_s=60,
             timing=FAST,
             beat=lambda: None,
+            home=scene.home,
         )
         await sessions._look()
         assert not sessions._running

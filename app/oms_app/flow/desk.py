@@ -26,6 +26,7 @@ from oms_app.store.unit_of_work import (
 )
 from oms_kernel.batch import Batch, LedgerState, RememberingRule
 from oms_kernel.contracts.broker import BrokerCapabilities
+from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Recorded, Severity
 from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
 from oms_kernel.guard import RuleHung
@@ -40,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 SETTLE_ATTEMPTS = 16
 SETTLE_PAUSE_S = 0.25
+REREADS = 1000
 
 
 class Desk:
@@ -133,6 +135,18 @@ class LedgerCache:
                     raise
                 hung.add(error.plugin)
                 self._shut_out(error)
+
+    def remembered(self, read: Callable[[Book], T]) -> T:
+        """What `read` finds in the committed book of this process, without the database and without waiting for it.
+
+        A transaction may hang in the database for seconds; one that adopts its batch meanwhile makes us read again.
+        """
+        for _ in range(REREADS):
+            try:
+                return read(self.state.book)
+            except RuntimeError:  # a map changed its size while it was walked through
+                continue
+        return read(self.state.book)
 
     def _transact(self, work: Callable[[Turn], T]) -> T:
         with self._lock:

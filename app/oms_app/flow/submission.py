@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from oms_app.flow.desk import Turn
 from oms_kernel import engine
 from oms_kernel.contracts.broker import BrokerCapabilities, Command, Intent, WireIdentity
-from oms_kernel.domain.events import OrderRejected, ReplaceRefused
+from oms_kernel.domain.events import OrderExpired, OrderRejected, ReplaceRefused
 from oms_kernel.domain.ids import ConnectionId, OrderId
+from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus, RequestKind, RequestStatus
 from oms_kernel.domain.order import Order
 from oms_kernel.settlement import doubt
@@ -29,9 +30,18 @@ class LeaseLost(Exception):
     code = "lease_lost"
 
 
+class LeaseLapsed(LeaseLost):
+    """The lease ended and nobody has it: send nothing until it is taken anew, under a new token."""
+
+    code = "lease_lapsed"
+
+
 def require_lease(turn: Turn, connection_id: ConnectionId, lease_token: int) -> None:
-    """Nothing, while the lease is the caller's; else LeaseLost. Reads the token after the ledger's lock."""
-    if turn.unit.lease_token(connection_id) != lease_token:
+    """Nothing, while the lease is the caller's; else LeaseLost or LeaseLapsed. Reads it after the ledger's lock."""
+    present = turn.unit.lease_token(connection_id)
+    if present is None:
+        raise LeaseLapsed(f"nobody has the lease of connection {connection_id}")
+    if present != lease_token:
         raise LeaseLost(f"connection {connection_id} is owned by another session")
 
 
@@ -59,7 +69,7 @@ def next_intents(
         if ended is not None:
             turn.batch.record(ended)
             continue
-        command = _command(turn, order, kind)
+        command = command_of(order, kind, turn.catalogue.instruments[order.request.instrument_id])
         identity = _prepared(turn, order, command, prepare)
         if identity is None:
             continue
@@ -86,7 +96,8 @@ def overdue(turn: Turn, connection_id: ConnectionId, ack_timeout: timedelta) -> 
 def disown(turn: Turn, connection_id: ConnectionId, lease_token: int) -> list[OrderId]:
     """At a take-over: put in doubt every place and replace that was sent under an older lease; returns which.
 
-    Raises LeaseLost when a still newer session took over meanwhile: what that one sent is its own.
+    Raises LeaseLost when a still newer session took over meanwhile: what that one sent is its own. A session that
+    lost its own lease and took it anew is a take-over like any other.
     """
     require_lease(turn, connection_id, lease_token)
     disowned = []
@@ -101,6 +112,31 @@ def disown(turn: Turn, connection_id: ConnectionId, lease_token: int) -> list[Or
                 disowned.append(order.order_id)
                 break
     return disowned
+
+
+def book_unsent(turn: Turn, intent: Intent, reason_code: str) -> None:
+    """Record that a committed intent never went out: the session that was to send it says so of itself.
+
+    Only who held the lease it was committed under may know this, and only while no other had the lease since.
+    A place ends EXPIRED, a change is refused; a cancel stays as it is and goes out again.
+    """
+    order = turn.batch.book.orders[intent.command.order_id]
+    if intent.command.kind is RequestKind.PLACE:
+        if order.is_active and order.place is RequestStatus.SENT and order.lease_token == intent.lease_token:
+            turn.batch.record(engine.never_sent(order, OrderExpired, reason_code))
+    elif intent.command.kind is RequestKind.REPLACE:
+        replace = order.replace
+        ours = replace is not None and replace.attempt == intent.command.attempt
+        if replace is not None and ours and replace.status is RequestStatus.SENT:
+            reason = engine.NEVER_SENT_REASONS.get(reason_code, reason_code)
+            turn.batch.record(
+                ReplaceRefused(
+                    account_id=order.request.account_id,
+                    order_id=order.order_id,
+                    evidence=Evidence.NEVER_SENT,
+                    reason=reason,
+                )
+            )
 
 
 def _unsettled(turn: Turn, connection_id: ConnectionId) -> Iterator[Order]:
@@ -135,15 +171,16 @@ def _due(order: Order, turn: Turn, capabilities: BrokerCapabilities) -> RequestK
     return None
 
 
-def _command(turn: Turn, order: Order, kind: RequestKind) -> Command:
+def command_of(order: Order, kind: RequestKind, instrument: Instrument, *, attempt: int | None = None) -> Command:
+    """The order's request, complete; `attempt` when it is not the next one."""
     terms = order.replace if kind is RequestKind.REPLACE and order.replace is not None else order
     request = order.request
     return Command(
         kind=kind,
         order_id=order.order_id,
-        attempt=engine.next_attempt(order, kind),
+        attempt=engine.next_attempt(order, kind) if attempt is None else attempt,
         broker_account_id=order.broker_account_id,
-        instrument=turn.catalogue.instruments[request.instrument_id],
+        instrument=instrument,
         side=request.side,
         quantity=terms.quantity,
         order_type=request.order_type,

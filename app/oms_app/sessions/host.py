@@ -1,8 +1,10 @@
 """What a connector is given: an awaited callback that returns after the commit, quotes, storage, clock and pace."""
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from oms_app.sessions.ports import Connection, SessionStore
@@ -11,6 +13,13 @@ from oms_kernel.contracts.broker import AnyReport, BrokerAccount
 from oms_kernel.domain.ids import ConnectionId, InstrumentId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
+
+BEFORE_WIRE: contextvars.ContextVar[Callable[[], None] | None] = contextvars.ContextVar("before_wire", default=None)
+"""Called when the pace lets a message out: raises when what adds exposure may not go out any more."""
+
+
+class StorageAway(Exception):
+    """Asked of a storage that may not be used now: a cancel is prepared from memory, the database may be away."""
 
 
 class ConnectionLost(Exception):
@@ -28,11 +37,22 @@ class Storage:
     @property
     def unit(self) -> LedgerUnit | None:
         """The transaction that this thread prepares intents in; no other thread's writes become part of it."""
+        if getattr(self._preparing, "from_memory", False):
+            raise StorageAway("a cancel is prepared without storage")
         return getattr(self._preparing, "unit", None)
 
     @unit.setter
     def unit(self, unit: LedgerUnit | None) -> None:
         self._preparing.unit = unit
+
+    @contextmanager
+    def from_memory(self) -> Iterator[None]:
+        """While this thread prepares a cancel that must not need storage: using it raises StorageAway."""
+        self._preparing.from_memory = True
+        try:
+            yield
+        finally:
+            self._preparing.from_memory = False
 
     def get(self, key: str) -> str | None:
         """The value, or None."""
@@ -102,5 +122,11 @@ class ConnectorHost:
         return datetime.now(UTC)
 
     async def pace(self) -> None:
-        """No pace of our own yet: the connector's parameters keep the broker's rate."""
+        """No pace of our own yet: the connector's parameters keep the broker's rate.
+
+        After this nothing waits any more before the first byte: a place or change is looked at here for the last time.
+        """
         await asyncio.sleep(0)
+        look = BEFORE_WIRE.get()
+        if look is not None:
+            look()

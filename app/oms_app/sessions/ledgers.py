@@ -7,20 +7,25 @@ from functools import partial
 from typing import TypeVar
 
 from oms_app.flow.desk import Desk, Turn
-from oms_app.sessions.lease import HeldLease
+from oms_app.sessions.lease import HeldLease, StoreContact
 from oms_app.sessions.ports import Connection
-from oms_kernel.domain.ids import BrokerAccountId, LedgerId
+from oms_kernel.domain.book import Book
+from oms_kernel.domain.ids import BrokerAccountId, InstrumentId, LedgerId
+from oms_kernel.domain.instrument import Instrument
 
 T = TypeVar("T")
 
 
 class SessionLedgers:
-    """One connection's ledgers. `close` ends the thread."""
+    """One connection's ledgers. `close` ends the thread. contact: is told whenever the database answered."""
 
-    def __init__(self, connection: Connection, desk: Desk, lease: HeldLease) -> None:
+    def __init__(
+        self, connection: Connection, desk: Desk, lease: HeldLease, contact: StoreContact | None = None
+    ) -> None:
         self._connection = connection
         self._desk = desk
         self._lease = lease
+        self._contact = contact or StoreContact()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._seen: dict[LedgerId, int] = {}
         self._homes: dict[BrokerAccountId, LedgerId] = {}
@@ -44,9 +49,13 @@ class SessionLedgers:
             self._lease.require()
             committed(await self.off(partial(self._act, ledger_id, work)))
 
+    async def heads(self) -> dict[LedgerId, int]:
+        """The last seq of each ledger."""
+        return await self.off(lambda: self._desk.store.heads(self._connection.ledgers))
+
     async def moved(self) -> bool:
         """Whether a ledger has events that this session has not seen."""
-        heads = await self.off(lambda: self._desk.store.heads(self._connection.ledgers))
+        heads = await self.heads()
         return any(heads.get(ledger_id, 0) > self._seen.get(ledger_id, -1) for ledger_id in self._connection.ledgers)
 
     async def find_homes(self) -> None:
@@ -64,7 +73,21 @@ class SessionLedgers:
 
     async def off(self, call: Callable[[], T]) -> T:
         """Run a blocking call in the session's transaction thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        result = await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        self._contact.heard()
+        return result
+
+    def remembered(self, read: Callable[[LedgerId, Book], T]) -> list[T]:
+        """What `read` finds in this process's own memory of each ledger, with the database gone as well."""
+        found = []
+        for ledger_id in self._connection.ledgers:
+            cache = self._desk.ledger(self._connection.tenant_id, ledger_id)
+            found.append(cache.remembered(partial(read, ledger_id)))
+        return found
+
+    def instrument(self, ledger_id: LedgerId, instrument_id: InstrumentId) -> Instrument:
+        """What this process knows of an instrument, without the database."""
+        return self._desk.ledger(self._connection.tenant_id, ledger_id).catalogue.instruments[instrument_id]
 
     def close(self) -> None:
         """End the thread after its last call."""

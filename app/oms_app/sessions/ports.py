@@ -6,10 +6,18 @@ from typing import Any, Protocol
 
 import msgspec
 
+from oms_app.flow.errors import OutcomeUnknown, Unavailable
+from oms_app.store.reconciliation_runs import Run
+from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 from oms_kernel.contracts.broker import BrokerAccount
 from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
+
+AWAY = (StoreUnavailable, CommitUnknown, Unavailable, OutcomeUnknown)
+"""The database is away; it comes back."""
+STORE_TROUBLE = (*AWAY, Conflict)
+"""What passes: the database is away, or another process was faster; the next look or heartbeat tries again."""
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -30,7 +38,10 @@ class SessionStore(Protocol):
         """Every connection that is to be connected, of all tenants."""
 
     def acquire(self, connection_id: ConnectionId) -> int | None:
-        """The token of a new lease, larger than any before; None while another session holds it."""
+        """The token of a new lease, larger than any before; None while another session holds it.
+
+        Raises OtherBuild while a session of other software holds any connection.
+        """
 
     def renew(self, connection_id: ConnectionId, token: int) -> bool:
         """Whether the lease is still the caller's; then it lasts its whole time again."""
@@ -48,6 +59,12 @@ class SessionStore(Protocol):
 
     def put_quotes(self, quotes: Iterable[Quote]) -> None:
         """Replace the last quotes of these instruments."""
+
+    def requested_runs(self, tenant_id: TenantId, connection_id: ConnectionId) -> Sequence[Run]:
+        """The comparisons of broker and book that people asked for and nobody has made."""
+
+    def keep_run(self, tenant_id: TenantId, run: Run) -> None:
+        """Store what came of a comparison."""
 
     def storage_get(self, tenant_id: TenantId, connection_id: ConnectionId, key: str) -> str | None:
         """A value of the connector's durable store."""

@@ -1,58 +1,54 @@
 """One connection under one lease: connect, reconcile, then book what is heard and send what is due, until lost.
 
 Guarantee: what adds exposure is sent only after its intent is committed under this lease, at most once, and never
-before the broker's own state was booked; each report is answered to its connector after its commit.
+before the broker's own state was booked; each report is answered to its connector after its commit. While the database
+is away the connection stays, what is heard waits, and nothing that adds exposure goes out.
 """
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import structlog
 
-from oms_app.flow import booking, submission
 from oms_app.flow.desk import Desk, Turn
-from oms_app.flow.errors import FlowError, OutcomeUnknown, Unavailable
-from oms_app.sessions.alone import UNBOOKABLE, book_alone
-from oms_app.sessions.host import ConnectionLost, ConnectorHost, Heard, Storage
-from oms_app.sessions.lease import HeldLease
+from oms_app.flow.submission import LeaseLapsed, LeaseLost
+from oms_app.sessions.comparing import Comparing
+from oms_app.sessions.host import ConnectionLost, ConnectorHost, Storage
+from oms_app.sessions.journal import CancelJournal
+from oms_app.sessions.lease import HeldLease, StoreContact
 from oms_app.sessions.ledgers import SessionLedgers
-from oms_app.sessions.ports import Connection, SessionStore
+from oms_app.sessions.ports import AWAY, STORE_TROUBLE, Connection, SessionStore
+from oms_app.sessions.pump import Present, Pump
+from oms_app.sessions.recalling import Recalled, Recalling
+from oms_app.sessions.sending import Sender
 from oms_app.sessions.settling import Connected, Settling
+from oms_app.sessions.status_row import StatusRow
 from oms_app.sessions.timing import Timing
-from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
-from oms_kernel.contracts.broker import BrokerConnector, Intent, Refused
+from oms_kernel.contracts.broker import BrokerConnector
 from oms_kernel.contracts.plugin import parse_params
-from oms_kernel.domain.ids import LedgerId
-from oms_kernel.domain.lifecycle import RequestKind
+from oms_kernel.domain.ids import AccountId, LedgerId
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What sending came to when it was not simply sent."""
-
-    intent: Intent
-    refused: bool
-    reason: str
-
-
-class Done(msgspec.Struct, frozen=True):
-    """What one ledger's transaction committed: intents to send, and whether orders wait there for something."""
-
-    ledger_id: LedgerId
-    intents: list[Intent]
-    is_unsettled: bool
+WAITED_OUT = (*AWAY, LeaseLapsed)
+"""What a session waits out with its connection open."""
+TELL_AGAIN_S = 5.0
+"""How often the log says that the session still waits."""
 
 
 class ConnectionRunner:
-    """Serves one connection for as long as its lease holds; `run` returns when it was stopped, raises LeaseLost."""
+    """Serves one connection for as long as its lease holds; `run` returns when it was stopped, raises LeaseLost.
+
+    journals: the folder of the files of cancels that go out before they are recorded. poll_s: how long to wait for a
+    bell, for somebody who polls each so many seconds without bells.
+    """
 
     def __init__(
         self,
@@ -62,51 +58,96 @@ class ConnectionRunner:
         store: SessionStore,
         lease: HeldLease,
         timing: Timing,
+        *,
+        journals: Path,
+        poll_s: Callable[[float], float] = lambda seconds: seconds,
     ) -> None:
         self.connection = connection
+        self.contact = StoreContact()
         self._class = connector_class
         self._store = store
+        self._new_id = desk.new_id
         self._lease = lease
         self._timing = timing
-        self._ledgers = SessionLedgers(connection, desk, lease)
-        self._settling = Settling(
-            connection.connection_id, connector_class.capabilities, self._ledgers, lease.token, timing
-        )
+        self._ledgers = SessionLedgers(connection, desk, lease, self.contact)
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
-        self._woken = asyncio.Event()
+        self._told_at = float("-inf")
         self._stopping = asyncio.Event()
+        self._regained = asyncio.Event()
         self._storage = Storage(store, connection)
-        self._host: ConnectorHost | None = None
-        self._connector: BrokerConnector | None = None
-        self._connected: Connected | None = None
-        self._ready = False
-        self._outcomes: list[Outcome] = []
-        self._to_send: asyncio.Queue[Intent] = asyncio.Queue()
-        self._unsettled: set[LedgerId] = set(connection.ledgers)
+        self._present = Present(self._new_settling())
+        capabilities = connector_class.capabilities
+        self._sender = Sender(capabilities, lease, self.contact, timing, self._present.woken.set)
+        journal = CancelJournal(journals, connection.connection_id)
+        self._recalling = Recalling(
+            connection, capabilities, self._ledgers, self._sender, self._storage, journal, timing
+        )
+        self._status = StatusRow(connection, store, self._ledgers, self._present.heard_at)
+        self._pump = Pump(
+            connection,
+            capabilities,
+            self._present,
+            lease,
+            self._ledgers,
+            self._sender,
+            self._recalling,
+            self._storage,
+            self._status,
+            timing,
+            poll_s,
+        )
         self._log = log.bind(connection_id=connection.connection_id, broker=connection.broker)
 
     def stop(self) -> None:
         """End the session in order: nothing new is sent, what was heard is booked."""
         self._stopping.set()
-        self._woken.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look now: a ledger may have moved."""
+        self._present.woken.set()
+
+    def lapse(self) -> None:
+        """The lease lapsed, or is another's: what waits to be sent is never sent."""
+        self._present.reconciled_as = None
+        self._sender.lapse()
+        self.wake()
+
+    def regained(self) -> None:
+        """The lease was taken anew: what it left is disowned, and the broker asked for its state."""
+        self.lapse()
+        self._regained.set()
+
+    async def cancel_all(self, account_id: AccountId | None = None) -> Recalled:
+        """Cancel every active order of the connection, from memory, now; see Recalling."""
+        connector = self._present.connector if self._present.connected is not None else None
+        try:
+            return await self._recalling.cancel_all(
+                connector, self._pump.unbooked(), self._lease.token, account_id, datetime.now(UTC)
+            )
+        finally:
+            self.wake()
 
     async def run(self) -> None:
         """Serve until stopped. Raises LeaseLost."""
         backoff = self._timing.first_backoff_s
         try:
-            await self._ledgers.each(lambda turn: submission.disown(turn, self._id, self._lease.token))
             while not self._stopping.is_set():
                 try:
                     await self._session()
                     backoff = self._timing.first_backoff_s
-                except submission.LeaseLost:
+                except WAITED_OUT as error:
+                    self._wait_out(error)
+                    await self._pause(self._timing.housekeeping_s)
+                    continue
+                except LeaseLost:
                     raise
                 except ConnectionLost as lost:
                     backoff = self._timing.first_backoff_s
-                    await self._status("CONNECTING", str(lost))
+                    await self._status.tell("CONNECTING", str(lost))
                 except Exception as error:
                     self._log.warning("session_failed", error=f"{type(error).__name__}: {error}")
-                    await self._status("CONNECTING", f"{type(error).__name__}: {error}")
+                    await self._status.tell("CONNECTING", f"{type(error).__name__}: {error}")
                 if not self._stopping.is_set():
                     await self._pause(backoff)
                     backoff = min(backoff * 2, self._timing.longest_backoff_s)
@@ -114,28 +155,25 @@ class ConnectionRunner:
             self._ledgers.close()
             self._aside.shutdown(wait=True)
 
-    @property
-    def _id(self) -> Any:
-        return self.connection.connection_id
-
     # One connection, from connect to close ---------------------------------------------------------------
 
     async def _session(self) -> None:
+        present = self._present
+        await self._pump.take_over()
         instruments = await self._ledgers.off(self._store.instruments)
-        host = ConnectorHost(self.connection, instruments, self._storage, self._woken.set)
+        host = ConnectorHost(self.connection, instruments, self._storage, self.wake)
         connector: BrokerConnector = self._class(parse_params(self._class, self.connection.params), host)
-        self._host, self._connector = host, connector
-        self._ready = False
-        self._connected = None
-        self._to_send = asyncio.Queue()
+        present.host, present.connector = host, connector
+        present.connected = present.reconciled_as = None
         await self._ledgers.find_homes()
-        await self._status("CONNECTING", "")
+        await self._status.tell("CONNECTING", "")
         tasks: list[asyncio.Task[None]] = []
         try:
-            tasks = [asyncio.create_task(part()) for part in (self._pump, self._send, self._write_quotes)]
-            opening = asyncio.create_task(self._open(connector))
-            tasks.append(opening)
+            sending = partial(self._sender.run, lambda: present.connector)
+            pumping = partial(self._waiting_out, self._pump.work)
+            opening = partial(self._open, connector)
             stopping = asyncio.create_task(self._stopped())
+            tasks = [asyncio.create_task(part()) for part in (pumping, sending, opening, self._write_quotes)]
             tasks.append(stopping)
             pending: set[asyncio.Task[None]] = set(tasks)
             while pending:
@@ -145,193 +183,94 @@ class ConnectionRunner:
                 if stopping in done:
                     return
         finally:
-            self._ready = False
+            present.reconciled_as = None
             await _cancelled(tasks)
             await self._close(connector, host)
 
     async def _open(self, connector: BrokerConnector) -> None:
-        """Connect and reconcile; the pump books meanwhile and sends cancels only."""
+        """Connect, then reconcile, and again each time that the lease was taken anew; the pump works meanwhile."""
         await asyncio.wait_for(connector.connect(), self._timing.connect_s)
-        self._connected = Connected(dict(await self._ledgers.each(_ledgers_time)), time.monotonic())
-        await self._status("RECONCILING", "")
-        await self._settling.reconcile(connector)
-        self._ready = True
-        self._unsettled.update(self.connection.ledgers)
-        await self._status("READY", "")
-        self._woken.set()
+        began = time.monotonic()
+        times = await self._waiting_out(lambda: self._ledgers.each(_ledgers_time))
+        self._present.connected = Connected(dict(times), began)
+        while True:
+            self._regained.clear()
+            comparing = await self._waiting_out(lambda: self._reconcile(connector))
+            await self._until_regained(comparing.keep_comparing(connector))
+
+    async def _until_regained(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let the work go on until the lease is taken anew; its failure ends the session."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(_waited(self._regained))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _cancelled(tasks)
+
+    async def _reconcile(self, connector: BrokerConnector) -> Comparing:
+        """Ask for the broker's state and book it; then places and changes may go out, under this very lease."""
+        self._lease.require()
+        token = self._lease.token
+        await self._status.tell("RECONCILING", "")
+        self._present.settling = self._new_settling()
+        comparing = self._new_comparing()
+        await comparing.open(connector)
+        self._lease.require()
+        self._present.reconciled_as = token
+        self._pump.look_everywhere()
+        await self._status.tell("READY", "")
+        return comparing
 
     async def _close(self, connector: BrokerConnector, host: ConnectorHost) -> None:
-        """Close the connection and book what was heard and not booked yet; what was not sent stays in its intent."""
-        while not self._to_send.empty():
-            intent = self._to_send.get_nowait()
-            self._outcomes.append(Outcome(intent, refused=False, reason="the connection closed before it was sent"))
+        """Close the connection and book what was heard and not booked yet; what was not sent is never sent."""
+        self._sender.close()
         try:
             await asyncio.wait_for(connector.close(), self._timing.connect_s)
         except Exception as error:
             self._log.warning("close_failed", error=f"{type(error).__name__}: {error}")
-        self._connector = None
+        self._present.connector = None
         try:
-            await self._cycle(may_send=False)
-        except FlowError as error:
-            self._log.warning("last_reports_not_booked", error=error.detail)
+            await self._pump.cycle(sends=False)
+        except WAITED_OUT as error:
+            self._log.warning("last_reports_not_booked", error=str(error))
         for heard in host.heard:
             heard.booked.cancel()
         if self._stopping.is_set():
-            await self._status("DISCONNECTED", "the session was stopped")
+            await self._status.tell("DISCONNECTED", "the session was stopped")
 
     async def _stopped(self) -> None:
         await self._stopping.wait()
 
-    # Booking and sending ---------------------------------------------------------------------------------
-
-    async def _pump(self) -> None:
-        """Book what was heard and take what is due; while the database is away, keep what was heard and try again."""
+    async def _waiting_out(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of the work, done again while the database is away or the lease has lapsed."""
         while True:
             try:
-                await self._work()
-            except (Unavailable, OutcomeUnknown, StoreUnavailable) as error:
-                self._log.warning("database_away", error=str(error))
+                return await work()
+            except WAITED_OUT as error:
+                self._wait_out(error)
                 await asyncio.sleep(self._timing.housekeeping_s)
 
-    async def _work(self) -> None:
-        """Act as soon as something happens, else by polling."""
-        busy_until = 0.0
-        housekeeping_at = 0.0
-        while True:
-            host = self._current_host()
-            if host.lost_reason is not None and not host.heard:
-                raise ConnectionLost(host.lost_reason)
-            now = time.monotonic()
-            moved = await self._ledgers.moved()
-            tidy = now >= housekeeping_at and bool(self._unsettled)
-            if host.heard or self._outcomes or moved or tidy:
-                if moved or host.heard:
-                    busy_until = now + self._timing.busy_for_s
-                if tidy:
-                    housekeeping_at = now + self._timing.housekeeping_s
-                await self._cycle(may_send=True, tidy=tidy)
-                if tidy and self._ready and self._connector is not None and self._connected is not None:
-                    await self._settling.settle(self._connector, self._connected)
-            poll_s = self._timing.busy_poll_s if now < busy_until else self._timing.idle_poll_s
-            await self._wait_for_news(poll_s)
-
-    async def _cycle(self, *, may_send: bool, tidy: bool = False) -> None:
-        """One transaction for each ledger: outcomes and reports in, intents out; then answer and hand over to send."""
-        host = self._current_host()
-        heard, host.heard = host.heard, []
-        outcomes, self._outcomes = self._outcomes, []
-        try:
-            await self._ledgers.act(
-                lambda turn: self._turn(turn, heard, outcomes, may_send=may_send, tidy=tidy), self._hand_over
-            )
-        except BaseException as error:
-            host.heard = heard + host.heard
-            self._outcomes = outcomes + self._outcomes
-            if not heard or not isinstance(error, UNBOOKABLE):
-                raise
-            await self._book_alone(host, len(heard))
-        else:
-            for item in heard:
-                item.answer()
-
-    async def _book_alone(self, host: ConnectorHost, count: int) -> None:
-        """Give each of the first reports its own transaction, so that none is kept back by its neighbour."""
-        for _ in range(count):
-            await book_alone(self._ledgers, self._id, self._lease.token, host.heard[0].report)
-            host.heard.pop(0).answer()
-
-    def _hand_over(self, done: Done) -> None:
-        """Queue what one ledger committed, whatever becomes of the next ledger's transaction."""
-        (self._unsettled.add if done.is_unsettled else self._unsettled.discard)(done.ledger_id)
-        for intent in done.intents:
-            self._to_send.put_nowait(intent)
-
-    def _turn(self, turn: Turn, heard: list[Heard], outcomes: list[Outcome], *, may_send: bool, tidy: bool) -> Done:
-        sends = may_send and self._connector is not None and self._connected is not None
-        if not sends:  # next_intents asks for itself, and its refusal drops the whole turn
-            submission.require_lease(turn, self._id, self._lease.token)
-        orders = turn.batch.book.orders
-        for outcome in outcomes:
-            if outcome.intent.command.order_id in orders:
-                record = booking.book_refusal if outcome.refused else booking.book_doubt
-                record(turn, outcome.intent, outcome.reason)
-        is_home = partial(self._ledgers.is_home, turn.unit.ledger_id)
-        booking.book(turn, self._id, [item.report for item in heard if is_home(item.report.broker_account_id)])
-        capabilities = self._class.capabilities
-        if tidy and self._ready:
-            timeout = capabilities.ack_timeout * self._timing.ack_timeout_factor
-            submission.overdue(turn, self._id, timeout)
-        intents: list[Intent] = []
-        if sends and self._connector is not None:
-            self._storage.unit = turn.unit
-            try:
-                intents = submission.next_intents(
-                    turn, self._id, self._lease.token, capabilities, self._connector.prepare, may_add=self._ready
-                )
-            finally:
-                self._storage.unit = None
-        is_unsettled = any(True for _ in turn.batch.book.unsettled.entries(self._id))
-        return Done(turn.unit.ledger_id, intents, is_unsettled)
-
-    async def _send(self) -> None:
-        """Send intents in their order, each once, each under the lease."""
-        while True:
-            intent = await self._to_send.get()
-            connector = self._connector
-            if connector is None:
-                raise ConnectionLost("the connector is closed")
+    def _wait_out(self, error: Exception) -> None:
+        """Say what is waited for. Raises LeaseLost when there is nothing to wait for."""
+        if self._lease.is_lost:
             self._lease.require()
-            outcome = await self._sent(connector, intent)
-            if outcome is not None:
-                self._outcomes.append(outcome)
-                self._woken.set()
-
-    async def _sent(self, connector: BrokerConnector, intent: Intent) -> Outcome | None:
-        send = {
-            RequestKind.PLACE: connector.submit,
-            RequestKind.REPLACE: connector.replace,
-            RequestKind.CANCEL: connector.cancel,
-        }[intent.command.kind]
-        timeout_s = self._class.capabilities.ack_timeout.total_seconds() * self._timing.ack_timeout_factor
-        try:
-            await asyncio.wait_for(send(intent), timeout_s)
-        except Refused as refusal:
-            return Outcome(intent, refused=True, reason=str(refusal))
-        except asyncio.CancelledError:
-            self._outcomes.append(Outcome(intent, refused=False, reason="the session ended while it was sent"))
-            raise
-        except Exception as error:
-            return Outcome(intent, refused=False, reason=f"{type(error).__name__} while it was sent")
-        return None
-
-    # Beside ----------------------------------------------------------------------------------------------
+        if time.monotonic() - self._told_at > TELL_AGAIN_S:
+            self._told_at = time.monotonic()
+            self._log.warning("lease_lapsed" if isinstance(error, LeaseLapsed) else "database_away", error=str(error))
 
     async def _write_quotes(self) -> None:
         while True:
             await asyncio.sleep(self._timing.quotes_s)
-            host = self._current_host()
+            host = self._present.current_host()
             if host.quotes:
                 quotes, host.quotes = host.quotes, {}
                 try:
                     await asyncio.get_running_loop().run_in_executor(
                         self._aside, self._store.put_quotes, list(quotes.values())
                     )
-                except (StoreUnavailable, CommitUnknown) as error:  # newer quotes come; the connection stays
+                except STORE_TROUBLE as error:  # newer quotes come; the connection stays
                     self._log.warning("quotes_not_written", error=str(error))
-
-    async def _status(self, status: str, detail: str) -> None:
-        heard_at = self._host.last_heard_at if self._host is not None else None
-        self._log.info("connection_status", status=status, detail=detail)
-        await self._ledgers.off(
-            lambda: self._store.set_status(self.connection.tenant_id, self._id, status, detail, heard_at)
-        )
-
-    async def _wait_for_news(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except TimeoutError:
-            pass
-        self._woken.clear()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -339,10 +278,24 @@ class ConnectionRunner:
         except TimeoutError:
             pass
 
-    def _current_host(self) -> ConnectorHost:
-        if self._host is None:
-            raise ConnectionLost("there is no connection")
-        return self._host
+    def _new_comparing(self) -> Comparing:
+        return Comparing(
+            self.connection,
+            self._class.capabilities,
+            self._ledgers,
+            self._lease.token,
+            self._timing,
+            self._store,
+            self._new_id,
+        )
+
+    def _new_settling(self) -> Settling:
+        connection_id = self.connection.connection_id
+        return Settling(connection_id, self._class.capabilities, self._ledgers, self._lease.token, self._timing)
+
+
+async def _waited(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _ledgers_time(turn: Turn) -> tuple[LedgerId, datetime]:

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import select, update
 
 from oms_app.sessions.ports import Connection
-from oms_app.store import connector_storage, leases
+from oms_app.store import connector_storage, leases, reconciliation_runs
 from oms_app.store import quotes as last_quotes
 from oms_app.store.config_rows import connection_resource, load_catalogue
+from oms_app.store.reconciliation_runs import Run
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import (
     ACCOUNT_ROUTES,
@@ -29,11 +30,12 @@ Unseal = Callable[[str, str, bytes], dict[str, Any]]
 
 
 class SqlSessionStore:
-    """A SessionStore on an SqlStore. holder: names this process in leases."""
+    """A SessionStore on an SqlStore. holder: names this process in leases. build: of the installed software."""
 
-    def __init__(self, store: SqlStore, *, holder: str, lease_s: float, unseal: Unseal) -> None:
+    def __init__(self, store: SqlStore, *, holder: str, lease_s: float, unseal: Unseal, build: str = "") -> None:
         self._store = store
         self._holder = holder
+        self._build = build
         self._ttl = timedelta(seconds=lease_s)
         self._unseal = unseal
 
@@ -48,9 +50,15 @@ class SqlSessionStore:
         return found
 
     def acquire(self, connection_id: ConnectionId) -> int | None:
-        """The token of a new lease, or None while another session holds it."""
+        """The token of a new lease, or None while another session holds it. Raises OtherBuild."""
+        resource = connection_resource(connection_id)
+        with self._store.read_unit(None) as unit:
+            held = leases.get(unit, resource)
+            if held is not None and held.expires_at is not None and held.expires_at > unit.now:
+                return None
         with self._store.platform_unit() as unit:
-            return leases.acquire(unit, connection_resource(connection_id), self._holder, self._ttl)
+            leases.require_sole_build(unit, resource.partition(":")[0], self._build)
+            return leases.acquire(unit, resource, self._holder, self._ttl, self._build)
 
     def renew(self, connection_id: ConnectionId, token: int) -> bool:
         """Whether the lease is still the caller's."""
@@ -86,6 +94,16 @@ class SqlSessionStore:
         """Replace the last quotes of these instruments; an older one never replaces a newer one."""
         with self._store.platform_unit() as unit:
             last_quotes.put_quotes(unit, quotes)
+
+    def requested_runs(self, tenant_id: TenantId, connection_id: ConnectionId) -> Sequence[Run]:
+        """The comparisons of broker and book that people asked for and nobody has made."""
+        with self._store.read_unit(tenant_id) as unit:
+            return reconciliation_runs.requested(unit, connection_id)
+
+    def keep_run(self, tenant_id: TenantId, run: Run) -> None:
+        """Store what came of a comparison."""
+        with self._store.tenant_unit(tenant_id) as unit:
+            reconciliation_runs.keep(unit, run)
 
     def storage_get(self, tenant_id: TenantId, connection_id: ConnectionId, key: str) -> str | None:
         """A value of the connector's durable store."""

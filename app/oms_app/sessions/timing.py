@@ -18,3 +18,12 @@ class Timing(msgspec.Struct, frozen=True):
     first_backoff_s: float = 0.25
     longest_backoff_s: float = 15
     ack_timeout_factor: float = 1.0
+    store_silence_s: float = 3.0
+    """So long without word of the database, and nothing that adds exposure goes out any more."""
+    compare_every_s: float = 60
+    """How often broker and book are compared."""
+    confirm_s: float = 1.0
+    """How long a difference has to last to be a break."""
+    look_for_requests_s: float = 1.0
+    window: int = 16
+    """How many cancels may be on their way to the wire at once when all are cancelled."""

@@ -7,13 +7,26 @@ with the row's inside the transaction that matters.
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, or_, select, text, update
 
 from oms_app.store.rows import add, put
 from oms_app.store.tables import LEASES
 from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.ids import TenantId
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+class OtherBuild(Exception):
+    """Sessions of another build still hold leases: this one waits until they have let go."""
+
+    code = "other_build"
+
+    def __init__(self, build: str, holder: str, own: str) -> None:
+        super().__init__(f"waiting: build {build or 'unknown'} holds connections ({holder}); this is build {own}")
+        self.build = build
+        self.holder = holder
 
 
 class LeaseRow(msgspec.Struct, frozen=True):
@@ -59,6 +72,19 @@ def acquire(unit: RowsUnit, resource: str, holder: str, ttl: timedelta, build: s
         return None
     token: int = unit.connection.execute(select(LEASES.c.token).where(LEASES.c.resource == resource)).scalar_one()
     return token
+
+
+def require_sole_build(unit: RowsUnit, kind: str, build: str) -> None:
+    """Nothing, when no lease of this kind is held by another build; else OtherBuild.
+
+    In the same unit as `acquire`, before it: two builds that ask at once are served one after the other.
+    """
+    if unit.connection.dialect.name == "postgresql":
+        unit.connection.execute(_ONE_AT_A_TIME, {"name": f"oms leases {kind}"})
+    query = select(LEASES).where(LEASES.c.kind == kind, LEASES.c.expires_at > unit.now, LEASES.c.build != build)
+    other = unit.connection.execute(query.order_by(LEASES.c.resource).limit(1)).first()
+    if other is not None:
+        raise OtherBuild(other.build, other.holder, build)
 
 
 def heartbeat(unit: RowsUnit, resource: str, token: int, ttl: timedelta) -> bool:
