@@ -13,12 +13,15 @@ import structlog
 
 from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
+from oms_app.flow.attention import Attention
 from oms_app.flow.control import Control
 from oms_app.flow.desk import Desk
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
 from oms_app.flow.lane import Lanes
 from oms_app.flow.publishing import LogReader
+from oms_app.flow.reconcile_requests import ReconcileRequests
+from oms_app.flow.resolution import Resolution
 from oms_app.flow.routing import Directory
 from oms_app.flow.rulebook import make_rules
 from oms_app.flow.sealing import Sealer
@@ -47,6 +50,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     intake: Intake
     amendment: Amendment
     control: Control
+    attention: Attention
+    resolution: Resolution
+    reconcile_requests: ReconcileRequests
     reader: LogReader
     identity: Identity
     sealer: Sealer
@@ -113,6 +119,9 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         intake=Intake(desk, lanes, directory),
         amendment=Amendment(desk, lanes, directory),
         control=Control(desk, directory),
+        attention=Attention(desk),
+        resolution=Resolution(desk, directory),
+        reconcile_requests=ReconcileRequests(store, new_id),
         reader=LogReader(store),
         identity=_identity(settings, store),
         sealer=Sealer(settings.secret_key.reveal()),

@@ -10,6 +10,8 @@ from oms_app.store.queries.accounts import (
     list_broker_accounts,
     list_connections,
 )
+from oms_app.store.queries.alerts import AlertFilter, AlertView, count_open_alerts, get_alerts, list_alerts
+from oms_app.store.queries.breaks import BreakFilter, BreakView, break_texts, get_break, list_breaks
 from oms_app.store.queries.executions import ExecutionFilter, ExecutionView, list_executions
 from oms_app.store.queries.instruments import InstrumentFilter, get_quote, list_instruments
 from oms_app.store.queries.orders import (
@@ -20,6 +22,7 @@ from oms_app.store.queries.orders import (
     get_order,
     get_orders,
     list_denials,
+    list_order_documents,
     list_orders,
     order_events,
     order_text,
@@ -36,9 +39,15 @@ from oms_app.store.queries.positions import (
     list_days,
     list_positions,
 )
+from oms_app.store.queries.reports import ReportFilter, ReportView, get_report, list_reports
+from oms_app.store.queries.runs import RunFilter, get_run, list_runs
 
 __all__ = [
     "AccountView",
+    "AlertFilter",
+    "AlertView",
+    "BreakFilter",
+    "BreakView",
     "BrokerAccountView",
     "CashView",
     "ConnectionView",
@@ -54,13 +63,24 @@ __all__ = [
     "Paging",
     "PositionFilter",
     "PositionView",
+    "ReportFilter",
+    "ReportView",
+    "RunFilter",
     "UnknownState",
+    "break_texts",
+    "count_open_alerts",
     "get_account",
+    "get_alerts",
+    "get_break",
     "get_connection",
     "get_order",
     "get_orders",
     "get_quote",
+    "get_report",
+    "get_run",
     "list_accounts",
+    "list_alerts",
+    "list_breaks",
     "list_broker_accounts",
     "list_cash",
     "list_connections",
@@ -68,8 +88,11 @@ __all__ = [
     "list_denials",
     "list_executions",
     "list_instruments",
+    "list_order_documents",
     "list_orders",
     "list_positions",
+    "list_reports",
+    "list_runs",
     "order_events",
     "order_text",
     "order_texts",
