@@ -142,6 +142,7 @@ class KnownOrder:
             order_type=self.order.order_type,
             limit_price=self.limit_price,
             stop_price=self.stop_price,
+            time_in_force=self.order.time_in_force,
             reason=self.reason,
         )
 
