@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from flask import Flask, Response
 from flask_jwt_extended import JWTManager
@@ -62,10 +63,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 """Every operation of the API."""
 
 
+class _Api(Flask):
+    """Flask for functions that are no coroutines."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself; Flask would ask three times in each request whether it is a coroutine."""
+        return func
+
+
 def create_api(services: ApiServices, endpoints: Iterable[Endpoint] = ENDPOINTS) -> Flask:
     """The application. Raises ValueError when a route declares no permission."""
     settings = services.settings
-    app = Flask("oms_app.api", static_folder=None)
+    app = _Api("oms_app.api", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.body_limit_bytes,
         MAX_FORM_MEMORY_SIZE=settings.body_limit_bytes,

@@ -1,6 +1,7 @@
 """JSON bytes in, plain values out, and back: no float ever, no key twice, depth bounded, decimals as canonical text."""
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from oms_kernel.domain.money import to_text
 
 MAX_DEPTH = 32
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_KEY_ENDS = re.compile(rb'"[ \t\r\n]*:')
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -28,8 +30,8 @@ def decode(data: bytes) -> Any:
         raise NotJson(str(error) or "it cannot be read") from None
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
         raise NotJson(f"it is nested deeper than {MAX_DEPTH} levels")
-    # Each key stands before a colon. Only more colons than keys, a time inside a text for one, call for a second look.
-    if data.count(b":") != _key_count(value):
+    # A quote and a colon end each key. Only more of them than keys, or the same inside a text, call for a second look.
+    if len(_KEY_ENDS.findall(data)) != _key_count(value):
         json.loads(data.decode(), object_pairs_hook=_without_repetition, parse_int=str, parse_float=str)
     return value
 

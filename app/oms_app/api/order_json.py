@@ -2,6 +2,7 @@
 
 import typing
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import marshmallow as ma
@@ -41,16 +42,16 @@ _NESTED = _named(Order, ORDER_FIELDS, Reservation, tuple)
 _PLAIN = _others(ORDER_FIELDS, _DECIMALS, _NESTED)
 _PLAIN_OF_REQUEST = _others(REQUEST_FIELDS, _named(OrderRequest, REQUEST_FIELDS, Decimal, tuple))
 """The fields by how they become JSON, settled once: this runs for every order that is shown."""
+_plain_values = attrgetter(*_PLAIN)
+_plain_values_of_request = attrgetter(*_PLAIN_OF_REQUEST)
 
 
 def order_document(order: Order, tags: dict[str, Any] | None = None) -> dict[str, Any]:
     """The order as the API shows it; `tags` as they were given."""
     document: dict[str, Any] = {"order_id": order.order_id, "state": order.state}
     request = order.request
-    for name in _PLAIN_OF_REQUEST:
-        document[name] = getattr(request, name)
-    for name in _PLAIN:
-        document[name] = getattr(order, name)
+    document.update(zip(_PLAIN_OF_REQUEST, _plain_values_of_request(request), strict=True))
+    document.update(zip(_PLAIN, _plain_values(order), strict=True))
     for name in _DECIMALS:
         number = getattr(order, name)
         document[name] = to_text(number) if number is not None else None

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from flask import Request, Response, g, request
+from flask import Request, Response, request
 from structlog.contextvars import bind_contextvars
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import Headers, MultiDict
 
 from oms_app.api.authentication import caller_of
 from oms_app.api.bodies import load
@@ -14,6 +14,7 @@ from oms_app.api.call import Access, Answer, ApiServices, Call, Endpoint
 from oms_app.api.json_text import NotJson, decode, encode
 from oms_app.api.problems import FieldError, Problem
 from oms_app.api.rate_limit import Bucket, RateLimiter
+from oms_app.api.requests import tell_limits
 from oms_app.api.schema_from_struct import make_schema
 from oms_app.flow.scopes import Scope
 
@@ -29,23 +30,24 @@ def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -
         raise ValueError(f"{endpoint.operation_id} declares no permission: name a Scope or an Access")
 
     def serve(**path: Any) -> Response:
-        caller = None if scope == Access.PUBLIC else caller_of(request, services.identity)
+        http: Request = request._get_current_object()  # type: ignore[attr-defined]
+        caller = None if scope == Access.PUBLIC else caller_of(http, services.identity)
         if isinstance(scope, Scope) and caller is not None and scope not in caller.principal.scopes:
             raise Problem("not_permitted", f"this needs the scope {scope.value}", extra={"scope": scope.value})
-        who = caller.principal.principal_id if caller is not None else f"address:{request.remote_addr}"
+        who = caller.principal.principal_id if caller is not None else f"address:{http.remote_addr}"
         if caller is not None:
             bind_contextvars(tenant_id=caller.principal.tenant_id, principal=who)
         if path:
             bind_contextvars(**{name: str(value) for name, value in path.items()})
-        _limit(limiter, endpoint.bucket, who)
+        _limit(limiter, endpoint.bucket, who, http)
         call = Call(
             services=services,
             caller=caller,
-            body=_body(endpoint, request),
-            query=_query(endpoint, request.args),
-            idempotency_key=_idempotency_key(request) if endpoint.takes_idempotency_key else None,
-            if_match=_if_match(request) if endpoint.takes_if_match else None,
-            remote=request.remote_addr or "",
+            body=_body(endpoint, http),
+            query=_query(endpoint, http.args),
+            idempotency_key=_idempotency_key(http) if endpoint.takes_idempotency_key else None,
+            if_match=_if_match(http) if endpoint.takes_if_match else None,
+            remote=http.remote_addr or "",
         )
         answer = endpoint.view(call, **{name: str(value) for name, value in path.items()})
         return respond(answer)
@@ -56,19 +58,29 @@ def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -
     return serve
 
 
+class JsonResponse(Response):
+    """A response with a body and all its headers: there is nothing left to complete when it is sent."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        """The headers as they are."""
+        return self.headers
+
+
 def respond(answer: Answer) -> Response:
     """The HTTP response of an answer."""
-    body = b"" if answer.body is None else encode(answer.body)
-    response = Response(body, answer.status, mimetype="application/json" if body else None)
-    if not body:
+    if answer.body is None:
+        response = Response(b"", answer.status, headers=dict(answer.headers))
         del response.headers["Content-Type"]
-    response.headers.update(answer.headers)
+    else:
+        body = encode(answer.body)
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **answer.headers}
+        response = JsonResponse(body, answer.status, Headers(list(headers.items())))
     if answer.edit is not None:
         answer.edit(response)
     return response
 
 
-def _limit(limiter: RateLimiter, bucket: Bucket, who: str) -> None:
+def _limit(limiter: RateLimiter, bucket: Bucket, who: str, http: Request) -> None:
     grant = limiter.take(bucket, who)
     if grant is None:
         return
@@ -84,7 +96,7 @@ def _limit(limiter: RateLimiter, bucket: Bucket, who: str) -> None:
             f"the limit of {bucket.value} is used up; wait {grant.wait_s:.1f} s",
             headers=headers,
         )
-    g.rate_limit_headers = tuple(headers.items())
+    tell_limits(http.environ, list(headers.items()))
 
 
 def _body(endpoint: Endpoint, http: Request) -> Any:
@@ -92,7 +104,7 @@ def _body(endpoint: Endpoint, http: Request) -> Any:
         data = http.get_data(cache=True)
         if not data:
             return endpoint.body.read({}) if endpoint.body is not None else None
-    if http.mimetype != "application/json":
+    if http.content_type != "application/json" and http.mimetype != "application/json":
         raise Problem(
             "unsupported_media_type",
             "the body must be JSON",

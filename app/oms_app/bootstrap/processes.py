@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oms_app.bootstrap import Services, build_services, clock, create_app, new_id
+from oms_app.bootstrap.collector import collect_rarely
 from oms_app.bootstrap.installation import build_name
 from oms_app.config import Settings
 from oms_app.flow.chores import Queue
@@ -31,7 +32,9 @@ def serve_api(settings: Settings, pulse: Pulse) -> None:
 def make_app(settings: Settings) -> tuple[Flask, Callable[[], None]]:
     """(the application of one worker process, what frees it)."""
     services = build_services(settings, process="api")
-    return create_app(services), services.close
+    app = create_app(services)
+    collect_rarely()
+    return app, services.close
 
 
 def serve_stream(settings: Settings, pulse: Pulse) -> None:
@@ -65,6 +68,7 @@ def serve_sessions(settings: Settings, pulse: Pulse) -> None:
     from oms_app.sessions.timing import Timing
 
     services = build_services(settings, process="session")
+    collect_rarely()
     brokers = services.registries.brokers
     session_store = SqlSessionStore(
         services.store,

@@ -169,8 +169,6 @@ class Identity:
 
     def caller_of_key(self, key: str) -> Caller:
         """Who holds an API key. Raises InvalidToken."""
-        if not is_well_formed(key):
-            raise InvalidToken("this is no API key of this system", fix="copy the whole key, with its checksum")
         digest = key_hash(key)
         return self._known.known_or_read(digest, lambda now: self._read_key(key, digest, now))
 
@@ -191,6 +189,8 @@ class Identity:
         )
 
     def _read_key(self, key: str, digest: str, now: datetime) -> Caller:
+        if not is_well_formed(key):
+            raise InvalidToken("this is no API key of this system", fix="copy the whole key, with its checksum")
         row = self._rows.key_by_prefix(shown_prefix(key))
         if row is None or not hmac.compare_digest(row.key_hash, digest) or not _is_live(row, now):
             raise InvalidToken("the API key is unknown, revoked or expired", fix="make a new key")
