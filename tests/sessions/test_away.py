@@ -16,7 +16,7 @@ from oms_app.store.unit_of_work import StoreUnavailable
 from oms_kernel.contracts.broker import Intent
 from oms_kernel.domain.lifecycle import Evidence, OrderState
 from tests.flow.trading import CONNECTION, TENANT
-from tests.sessions.session import CONNECTED, FAST, MemorySessionStore, Scene, connector_class, story
+from tests.sessions.session import FAST, MemorySessionStore, Scene, connector_class, story
 
 PATIENT = msgspec.structs.replace(FAST, ack_timeout_factor=1.0, store_silence_s=0.15)
 
@@ -25,7 +25,7 @@ PATIENT = msgspec.structs.replace(FAST, ack_timeout_factor=1.0, store_silence_s=
 def database_away(scene: Scene) -> Iterator[None]:
     """While this lasts the session's every request to the database fails."""
     store, sessions = scene.trading.store, scene.store
-    names = [(store, name) for name in ("ledger_unit", "heads", "account_directory")]
+    names: list[tuple[Any, str]] = [(store, name) for name in ("ledger_unit", "heads", "account_directory")]
     names += [(sessions, name) for name in ("set_status", "put_quotes", "requested_runs", "keep_run", "instruments")]
     whole = [(thing, name, getattr(thing, name)) for thing, name in names]
 
@@ -180,7 +180,7 @@ class Leases(MemorySessionStore):
         self.store.put_connection(TENANT, state)
 
 
-async def served(scene: Scene, tell: Callable[[Sessions], Any], connector: Any = None, lease_s: float = 0.4) -> None:
+async def served(scene: Scene, tell: Callable[[Sessions], Any], connector: Any = None, lease_s: float = 2.0) -> None:
     """Run the sessions of a process on the scene's store beside the story."""
     connector = connector or connector_class(scene.broker)
     sessions = Sessions(
@@ -214,7 +214,7 @@ def test_a_lease_that_lapsed_and_that_nobody_took_is_taken_anew_without_losing_t
             leases.statuses.clear()
             leases.end()
             await scene.until(lambda: leases.token == 2 and leases.statuses[-1:] == [("READY", "")])
-            assert [status for status, _ in leases.statuses] == ["RECONCILING", "READY"]
+            assert {status for status, _ in leases.statuses} == {"RECONCILING", "READY"}
             after = scene.trading.place(limit_price="91.00")
             working = await scene.becomes(after, OrderState.WORKING)
             assert working.lease_token == 2
@@ -243,12 +243,7 @@ def test_what_was_sent_under_the_lapsed_lease_and_not_heard_of_is_in_doubt_and_n
             leases.end()
             await scene.until(lambda: leases.token == 2)
             await scene.becomes(order, OrderState.IN_DOUBT, OrderState.REJECTED)
-            reasons = [
-                recorded.event.reason
-                for recorded in scene.trading.store.events(TENANT, CONNECTED.ledgers[0], 2, 1000)
-                if recorded.event.kind == "request_in_doubt"
-            ]
-            assert len(reasons) == 1
+            assert scene.trading.kinds().count("request_in_doubt") == 1
             await asyncio.sleep(0.2)
             assert len(sent) == 1
 

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from oms_app.flow import submission
-from oms_app.flow.early_cancels import PRINCIPAL, SentCancel, Sweep, book_early
+from oms_app.flow.early_cancels import PRINCIPAL, EarlyCancel, SentCancel, Sweep, book_early
 from oms_app.sessions.control import LONGEST_PATH, CancelAll, ControlSocket
 from oms_app.sessions.journal import CancelJournal
 from oms_app.sessions.recalling import Recalled
 from oms_kernel.contracts.broker import Command, Intent, WireIdentity
-from oms_kernel.domain.ids import OrderId, WireId
+from oms_kernel.domain.ids import AccountId, OrderId, WireId
 from oms_kernel.domain.lifecycle import Evidence, OrderState, RequestKind
 from oms_kernel.testkit.builders import a_uuid
 from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
@@ -207,7 +207,7 @@ def test_an_account_that_is_named_is_the_only_one_and_a_cancel_is_prepared_witho
         await scene.start(connector=Stores)
         (order,) = await resting(scene, 1)
         assert scene.runner is not None
-        elsewhere = await scene.runner.cancel_all(a_uuid("another account"))
+        elsewhere = await scene.runner.cancel_all(AccountId(a_uuid("another account")))
         assert (elsewhere.sent, elsewhere.waiting) == ([], {})
         with database_away(scene):
             here = await scene.runner.cancel_all()
@@ -222,7 +222,7 @@ def test_an_entry_that_is_booked_again_changes_nothing() -> None:
     trading = Trading()
     order = trading.place(limit_price="90.00")
     trading.in_turn(send)
-    entries = [
+    entries: list[EarlyCancel] = [
         SentCancel("one", LEDGER, order.order_id, 16, 1, WireId("W16"), trading.now),
         Sweep("two", LEDGER, trading.now),
         SentCancel("three", LEDGER, OrderId(a_uuid("unknown")), 16, 1, WireId("W17"), trading.now),
@@ -283,7 +283,7 @@ def test_the_control_socket_is_its_users_alone_and_answers_what_it_does_not_unde
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         answer = await asked(path, b'{"command":"cancel_all","account_id":"a"}')
         assert answer == {"connections": [{"connection_id": "c", "sent": ["o"], "waiting": {}}]}
-        assert got == [CancelAll("cancel_all", "a")]
+        assert got == [CancelAll("cancel_all", AccountId("a"))]
         assert "not understood" in (await asked(path, b'{"command":"sell_all"}'))["error"]
         assert "not understood" in (await asked(path, b"x" * 1000))["error"]
         await control.close()

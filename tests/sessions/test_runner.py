@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from tests.flow.trading import LEDGER, TENANT
 from tests.sessions.session import FAST, Scene, story
 
 
-def at(point: FaultPoint, **when: int) -> When:
+def at(point: FaultPoint, **when: Any) -> When:
     return When(command=point, **when)
 
 

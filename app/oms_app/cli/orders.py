@@ -6,9 +6,13 @@ import time
 from typing import Any
 
 import click
+import msgspec
 
 from oms_app.cli.connection import Api, connected
+from oms_app.cli.control_sockets import cancel_all_now
+from oms_app.cli.errors import CommandFailed
 from oms_app.cli.output import err, json_option, print_facts, print_table, progress, show
+from oms_app.config import read_settings
 from oms_kernel.domain.order import OrderType, Side, TimeInForce
 
 COLUMNS = (
@@ -124,6 +128,49 @@ def cancel(api: Api, as_json: bool, order_ids: tuple[str, ...], cancel_all: bool
         print_table("Cancelled", ("order_id", "state", "problem"), rows, empty="no open orders")
 
     show(as_json, {"results": results}, for_people)
+
+
+@orders.command("cancel-all")
+@click.option("--now", is_flag=True, help="Ask the sessions of this machine directly: works without API and database.")
+@click.option("--account-id", help="Only this trading account.")
+@click.option("--connection-id", help="With --now: only this broker connection.")
+@click.option("--url", help="Where the API is. Else OMS_URL, else demo.json in OMS_HOME.")
+@click.option("--api-key", help="The key to use. Else OMS_API_KEY, else demo.json in OMS_HOME.")
+@json_option
+@click.pass_context
+def cancel_all(
+    context: click.Context,
+    as_json: bool,
+    now: bool,
+    account_id: str | None,
+    connection_id: str | None,
+    url: str | None,
+    api_key: str | None,
+) -> None:
+    """Cancel every open order; with --now the sessions send the cancels first and record them after."""
+    if not now:
+        if connection_id is not None:
+            raise click.UsageError("--connection-id needs --now")
+        context.invoke(
+            cancel, url=url, api_key=api_key, as_json=as_json, order_ids=(), cancel_all=True, account_id=account_id
+        )
+        return
+    asked = cancel_all_now(read_settings().home, account_id, connection_id)
+    rows = [
+        {"connection_id": one["connection_id"], "order_id": order_id, "cancel": told}
+        for process in asked
+        for one in process.connections
+        for order_id, told in [*((order_id, "sent") for order_id in one["sent"]), *one["waiting"].items()]
+    ]
+    columns = ("connection_id", "order_id", "cancel")
+    show(
+        as_json,
+        {"processes": msgspec.to_builtins(asked)},
+        lambda: print_table("Cancels", columns, rows, empty="no open orders"),
+    )
+    problems = [f"{process.process}: {process.problem}" for process in asked if process.problem]
+    if problems:
+        raise CommandFailed("\n".join(problems))
 
 
 def _only_account(api: Api) -> str:
