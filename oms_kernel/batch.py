@@ -5,7 +5,7 @@ event and folds it at once, so that every order of the batch sees those before i
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from oms_kernel.domain.book import Book
@@ -24,6 +24,8 @@ class RememberingRule(JudgedRule, Protocol):
     plugin: str
     observes: frozenset[type[Event]] | None
     """The kinds of events that its memory takes in; None: all."""
+    horizon: timedelta | None
+    """How far back its memory reaches; None: to the first event."""
     quarantined: str
     """Why the rule denies without being asked in this ledger, or empty."""
 
@@ -49,10 +51,16 @@ class LedgerState:
             self.book.apply(recorded)
             _remember(remembering, self.memories, recorded)
 
-    def change_rules(self, rules: Sequence[RememberingRule], history: Callable[[], Iterable[Recorded]]) -> None:
+    def change_rules(
+        self,
+        rules: Sequence[RememberingRule],
+        history: Callable[[], Iterable[Recorded]],
+        recent: Callable[[timedelta], Iterable[Recorded]] | None = None,
+    ) -> None:
         """Judge by other rules from now on. Memory goes on under its key; what is new or was lost is built anew.
 
         history: gives the ledger's events from the first one to the book's last; asked only when it is needed.
+        recent: gives those since so long ago; asked instead when no rule that is built remembers further back.
         """
         followed = {rule.key for rule in self.rules if rule.stateful}
         memories: Layered[str, Any] = Layered()
@@ -64,7 +72,9 @@ class LedgerState:
             elif rule.stateful and memory is not None:
                 memories[rule.key] = memory
         if building and self.book.seq:
-            for recorded in history():
+            horizons = [rule.horizon for rule in building if rule.horizon is not None]
+            is_short = recent is not None and len(horizons) == len(building)
+            for recorded in recent(max(horizons)) if recent is not None and is_short else history():
                 _remember(building, memories, recorded)
         self.rules, self.memories = tuple(rules), memories
 

@@ -7,6 +7,7 @@ the plugin, the rule and the gate. What a plugin's error says goes to the log an
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -143,6 +144,7 @@ class GuardedRule:
         "account_id",
         "gate",
         "guard",
+        "horizon",
         "key",
         "name",
         "observes",
@@ -172,6 +174,7 @@ class GuardedRule:
         self.quarantined = ""
         self.stateful = callable(getattr(rule, "fold", None)) and callable(getattr(rule, "initial_state", None))
         self.observes = _observed(rule)
+        self.horizon = _horizon(rule)
         self._assess = getattr(rule, "assess", _no_rule)
         self._tally = self.guard.tally()
         self._plain = passed(name)
@@ -330,6 +333,12 @@ def _observed(rule: Any) -> frozenset[type[Event]] | None:
     """The events that the rule says its memory takes in; None, all of them, unless it says so properly."""
     kinds = getattr(rule, "observes", None)
     return kinds if isinstance(kinds, frozenset) else None
+
+
+def _horizon(rule: Any) -> timedelta | None:
+    """How far back the rule says its memory reaches; None, to the first event, unless it says so properly."""
+    horizon = getattr(rule, "horizon", None)
+    return horizon if isinstance(horizon, timedelta) else None
 
 
 def _no_rule(intent: OrderIntent, view: RuleView, state: Any) -> Verdict:

@@ -99,6 +99,9 @@ class StatefulRule(RiskRule, Protocol):
 
     It may have a class attribute `observes`, a frozenset of the event classes that its memory takes in: the host then
     folds no others, which spares most of the calls. Without it every event is folded.
+
+    It may have an attribute `horizon`, a timedelta: what is older than that makes no difference to any verdict. The
+    host then builds its state from the events since, instead of from the whole log.
     """
 
     def initial_state(self) -> Any:

@@ -21,6 +21,7 @@ class CountsOrders:
     account_id = None
     stateful = True
     observes: frozenset[type[ev.Event]] | None = frozenset({ev.OrderAccepted})
+    horizon: timedelta | None = None
     plugin = "test"
     quarantined = ""
 
@@ -119,6 +120,27 @@ def test_a_memory_that_goes_on_under_its_key_is_not_built_again() -> None:
     ledger.state.memories["counts"] = FoldFailed("it was lost")
     ledger.state.change_rules([CountsOrders()], lambda: ledger.log)
     assert ledger.state.memories.get("counts") == 1
+
+
+def test_memories_that_reach_back_a_while_are_built_from_that_while_only() -> None:
+    ledger = Ledger()
+    for _ in range(3):
+        ledger.place()
+    asked: list[timedelta] = []
+
+    def recent(horizon: timedelta) -> list[ev.Recorded]:
+        asked.append(horizon)
+        return ledger.log[-1:]
+
+    short, shorter, endless = CountsOrders(), CountsOrders(), CountsOrders()
+    short.horizon, shorter.horizon = timedelta(minutes=2), timedelta(minutes=1)
+    shorter.key, endless.key = "shorter", "endless"
+    ledger.state.change_rules([short, shorter], lambda: ledger.log, recent)
+    assert asked == [timedelta(minutes=2)]
+    assert ledger.state.memories.get("counts") == 1
+    ledger.state.change_rules([short, endless], lambda: ledger.log, recent)
+    assert ledger.state.memories.get("endless") == 3
+    assert len(asked) == 1
 
 
 def test_two_batches_over_one_state_do_not_see_each_other() -> None:

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
 from oms_app.flow.boards import ConnectionBoard, QuoteBoard
+from oms_app.flow.catching_up import FarBehind, is_far_ahead, read_up, recent_events
 from oms_app.flow.errors import OutcomeUnknown, Unavailable
 from oms_app.store.unit_of_work import (
     CommitUnknown,
@@ -150,25 +152,38 @@ class LedgerCache:
 
     def _transact(self, work: Callable[[Turn], T]) -> T:
         with self._lock:
-            turn: Turn | None = None
-            try:
-                with self.desk.store.ledger_unit(self.tenant_id, self.ledger_id) as unit:
-                    self._catch_up(unit)
-                    turn = Turn(self.desk, unit, self)
-                    self._record_hangs(turn)
-                    result = work(turn)
-                    if turn.batch.failure is not None:
-                        raise turn.batch.failure
-                    if turn.batch.events:
-                        unit.append(turn.batch.events, turn.batch.book)
-            except StoreUnavailable as error:
-                raise Unavailable("the database cannot be reached; nothing was stored", fix="try again") from error
-            except CommitUnknown as error:
-                if turn is None or not self._was_stored(turn.batch.events):
-                    raise Unavailable("the database was lost; nothing was stored", fix="try again") from error
-            if turn.batch.events:
-                self._adopt(turn.batch)
-            return result
+            while True:
+                try:
+                    return self._transact_once(work)
+                except FarBehind as error:
+                    self._read_up(error.head)
+
+    def _transact_once(self, work: Callable[[Turn], T]) -> T:
+        turn: Turn | None = None
+        try:
+            with self.desk.store.ledger_unit(self.tenant_id, self.ledger_id) as unit:
+                self._catch_up(unit)
+                turn = Turn(self.desk, unit, self)
+                self._record_hangs(turn)
+                result = work(turn)
+                if turn.batch.failure is not None:
+                    raise turn.batch.failure
+                if turn.batch.events:
+                    unit.append(turn.batch.events, turn.batch.book)
+        except StoreUnavailable as error:
+            raise Unavailable("the database cannot be reached; nothing was stored", fix="try again") from error
+        except CommitUnknown as error:
+            if turn is None or not self._was_stored(turn.batch.events):
+                raise Unavailable("the database was lost; nothing was stored", fix="try again") from error
+        if turn.batch.events:
+            self._adopt(turn.batch)
+        return result
+
+    def _read_up(self, head: int) -> None:
+        try:
+            read_up(self.desk.store, self.tenant_id, self.ledger_id, lambda: self.state.book.seq, head, self._fold)
+        except StoreUnavailable as error:
+            raise Unavailable("the database cannot be reached; nothing was stored", fix="try again") from error
 
     def _adopt(self, batch: Batch) -> None:
         """Take over a committed batch, and say its alerts in the process's own log too."""
@@ -206,25 +221,38 @@ class LedgerCache:
                 )
 
     def _catch_up(self, unit: LedgerUnit) -> None:
-        """Bring configuration, rules and book up to what the unit's lock shows."""
+        """Bring configuration, rules and book up to what the unit's lock shows.
+
+        Raises FarBehind when the log has to be read without the lock first. A new state has its rules before that, so
+        that they are told each event in the same pass as the book.
+        """
         if unit.catalogue_version != self._catalogue_version:
             self.catalogue = unit.catalogue()
             self._catalogue_version = unit.catalogue_version
+        if is_far_ahead(unit, self.state.book.seq):
+            if not self.state.book.seq:
+                self._take_rules(unit)
+            raise FarBehind(unit.head)
         if unit.head > self.state.book.seq:
-            tail = unit.tail(self.state.book.seq)
-            try:
-                self.state.fold(tail)
-            except BaseException:
-                self._forget()
-                raise
+            self._fold(unit.tail(self.state.book.seq))
         released = self._mark_quarantined(self.state.rules)
         if unit.config_version != self._config_version or released:
-            self._config_version = -1
-            self.config = unit.config()
-            rules = tuple(self.desk.make_rules(self.config))
-            self._mark_quarantined(rules)
-            self.state.change_rules(rules, lambda: unit.tail(0))
-            self._config_version = unit.config_version
+            self._take_rules(unit)
+
+    def _take_rules(self, unit: LedgerUnit) -> None:
+        self._config_version = -1
+        self.config = unit.config()
+        rules = tuple(self.desk.make_rules(self.config))
+        self._mark_quarantined(rules)
+        self.state.change_rules(rules, lambda: unit.tail(0), partial(recent_events, unit))
+        self._config_version = unit.config_version
+
+    def _fold(self, events: Sequence[Recorded]) -> None:
+        try:
+            self.state.fold(events)
+        except BaseException:
+            self._forget()
+            raise
 
     def _mark_quarantined(self, rules: Sequence[RememberingRule]) -> bool:
         """Tell each rule whether its plugin may be asked; True when one that was shut out may be asked again."""

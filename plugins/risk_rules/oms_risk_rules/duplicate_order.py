@@ -42,6 +42,7 @@ class DuplicateOrder:
 
     def __init__(self, params: DuplicateWindow) -> None:
         self.window = timedelta(seconds=params.window_s)
+        self.horizon = self.window
         self.limit = Decimal(params.window_s)
         self.passed = passed(self.name)
 

@@ -30,6 +30,9 @@ COUNTED: frozenset[type[Event]] = frozenset(
 """What counts as a message: what a caller sent, whether or not it was let through."""
 IDLE = (Rate(timedelta(milliseconds=100), 10), Rate(timedelta(seconds=1), 60))
 
+HORIZON = timedelta(minutes=2)
+"""Longer than the longest window and the slot that lies only partly within it."""
+
 State = Recent[AccountId, tuple[Rate, Rate]]
 
 
@@ -56,6 +59,7 @@ class MessageRate:
     def __init__(self, params: RateLimit) -> None:
         self.limits = (params.per_second, params.per_minute)
         self.passed = passed(self.name)
+        self.horizon = HORIZON
 
     def assess(self, intent: OrderIntent, view: RuleView, state: State) -> Verdict:
         """PASS up to and at the limit, this message included."""
@@ -71,7 +75,7 @@ class MessageRate:
 
     def initial_state(self) -> State:
         """No account has sent anything."""
-        return Recent(timedelta(minutes=2))
+        return Recent(HORIZON)
 
     def fold(self, state: State, event: Recorded) -> tuple[State, tuple[Any, ...]]:
         """The counts after the event."""

@@ -1,18 +1,20 @@
 """Orders, their events and executions as the API lists and shows them."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import select
 
-from oms_app.api.json_text import plain
+from oms_app.api.json_text import encode, plain
 from oms_app.api.order_json import order_document
 from oms_app.api.paging import page
 from oms_app.api.reading.asked import instrument_asked, paging_of, part_of, states_asked
 from oms_app.flow.principal import Principal
 from oms_app.flow.publishing import public_event
 from oms_app.store import queries
+from oms_app.store.projection import decode_order
 from oms_app.store.queries import ExecutionFilter, ExecutionView, OrderFilter
 from oms_app.store.queries.reading import viewer
 from oms_app.store.tables import EXECUTIONS, INSTRUMENTS
@@ -36,10 +38,37 @@ def list_orders(unit: RowsUnit, principal: Principal, asked: Mapping[str, Any]) 
         accepted_before=asked.get("to"),
         allowed_accounts=principal.account_ids,
     )
-    found = queries.list_orders(unit, filters, paging_of(asked))
-    tags = tags_of(unit, [view.order.order_id for view in found.items])
-    items = [order_document(view.order, tags.get(view.order.order_id)) for view in found.items]
+    found = queries.list_order_documents(unit, filters, paging_of(asked))
+    shown = [shown_order(document) for document in found.items]
+    tagged = [one.order_id for one in shown if one.is_tagged]
+    tags = queries.order_texts(unit, tagged, "tags") if tagged else {}
+    items = [one.json if one.order_id not in tags else one.with_tags(tags[one.order_id]) for one in shown]
     return page(items, next_cursor=found.next_cursor, total_count=found.total_count)
+
+
+class ShownOrder(msgspec.Struct, frozen=True):
+    """One version of an order as the API shows it, its tags left out: `json` ends with `"tags":null}`."""
+
+    order_id: OrderId
+    is_tagged: bool
+    json: msgspec.Raw
+
+    def with_tags(self, tags: str) -> msgspec.Raw:
+        """The same with the text of its tags, which is JSON."""
+        return msgspec.Raw(bytes(self.json).removesuffix(_NO_TAGS) + b'"tags":' + tags.encode() + b"}")
+
+
+_NO_TAGS = b'"tags":null}'
+
+
+@lru_cache(maxsize=2048)
+def shown_order(document: str) -> ShownOrder:
+    """A stored order as the API shows it. The same orders are listed again and again, and a version never changes."""
+    order = decode_order(document)
+    text = encode(order_document(order))
+    if not text.endswith(_NO_TAGS):
+        raise RuntimeError("the last field of an order's JSON is its tags")
+    return ShownOrder(order.order_id, order.request.tags_hash is not None, msgspec.Raw(text))
 
 
 def find_order(unit: RowsUnit, principal: Principal, order_id: str) -> Order | None:
