@@ -380,6 +380,10 @@ class BrokerConnector(Protocol):
 
         Called from the host's transaction thread, one call at a time, while the loop runs: touch only what is yours
         to allocate ids, and `host.storage`, whose writes are then part of the intent's transaction.
+
+        A CANCEL is prepared without storage, from what the command and your own memory hold: a kill switch works
+        with the database gone, and then `host.storage` raises. Such a call comes from another thread of the host, its
+        attempt may skip numbers, and the cancel may be sent while others are on their way.
         """
 
     async def submit(self, intent: Intent) -> None:

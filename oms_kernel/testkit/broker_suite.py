@@ -37,11 +37,12 @@ from oms_kernel.contracts.broker import (
     ReplaceRefused,
     SnapshotPart,
 )
+from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ZERO
 from oms_kernel.domain.order import OrderType, Side, TimeInForce
 from oms_kernel.testkit.broker_harness import BrokerHarness, BrokerSession, broker_session, connected
 from oms_kernel.testkit.faults import FaultKind, FaultPoint, fault
-from oms_kernel.testkit.recording_host import RecordingHost
+from oms_kernel.testkit.recording_host import MemoryStorage, RecordingHost, StorageGone
 
 BID, ASK = Decimal("99.99"), Decimal("100.01")
 PLENTY = Decimal(10_000)
@@ -148,6 +149,22 @@ class BrokerConformanceSuite:
             await session.quiet()
             assert session.filled(intent) == 0
             assert not session.host.losses
+
+        tell(harness, story)
+
+    def test_a_cancel_is_prepared_without_storage_and_sent_all_the_same(self, harness: BrokerHarness) -> None:
+        async def story(session: BrokerSession) -> None:
+            intent = await rest(session)
+            storage = session.host.storage
+            assert isinstance(storage, MemoryStorage)
+            storage.is_away = True
+            try:
+                asked = await asyncio.to_thread(session.follow_up, intent, RequestKind.CANCEL)
+                await session.connector.cancel(asked)
+            except StorageGone:
+                raise AssertionError("the connector needs storage for a cancel") from None
+            storage.is_away = False
+            await session.hear(intent, Canceled)
 
         tell(harness, story)
 

@@ -12,19 +12,33 @@ from oms_kernel.domain.market import Quote
 from oms_kernel.testkit.builders import a_uuid
 
 
+class StorageGone(Exception):
+    """The storage was used while the database is away."""
+
+
 class MemoryStorage:
-    """A connector's storage that lasts as long as the object; hand it on to the next host to play a restart."""
+    """A connector's storage that lasts as long as the object; hand it on to the next host to play a restart.
+
+    is_away: set it to have every use raise StorageGone, as while the database is away.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
+        self.is_away = False
 
     def get(self, key: str) -> str | None:
         """The value, or None."""
+        self._require()
         return self.values.get(key)
 
     def put(self, key: str, value: str) -> None:
         """Remember the value."""
+        self._require()
         self.values[key] = value
+
+    def _require(self) -> None:
+        if self.is_away:
+            raise StorageGone("a cancel is prepared and sent without storage")
 
 
 class RecordingHost:

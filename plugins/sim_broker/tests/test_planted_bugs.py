@@ -112,6 +112,14 @@ class UsesOneIdForAll(InProcessConnector):
         return msgspec.structs.replace(super().prepare(command), wire_id="ALWAYS-THE-SAME")
 
 
+class LooksUpACancelsId(InProcessConnector):
+    """Cannot cancel while the database is away."""
+
+    def prepare(self, command: Command) -> WireIdentity:
+        self.host.storage.put("last", str(command.attempt))
+        return super().prepare(command)
+
+
 class PlantedHarness(InProcessHarness):
     """The in-process broker with a connector that has a bug."""
 
@@ -138,6 +146,7 @@ class PlantedHarness(InProcessHarness):
             ForgetsToSayThatItIsLost,
             Suite.test_a_disconnect_in_the_middle_of_a_submit_loses_the_connection_not_the_order,
         ),
+        (LooksUpACancelsId, Suite.test_a_cancel_is_prepared_without_storage_and_sent_all_the_same),
         (UsesOneIdForAll, Suite.test_prepare_allocates_distinct_ids_and_sends_nothing),
     ],
 )
