@@ -5,6 +5,7 @@ from typing import Any
 
 import marshmallow as ma
 
+from oms_app.api.attention_answers import attention_answers
 from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, JsonObject, Text, Word
 from oms_app.api.order_json import order_answer_schema
 from oms_app.api.schema_from_struct import fields_of, make_schema, struct_schema
@@ -33,6 +34,7 @@ def answer_schemas() -> dict[str, ma.Schema]:
                 ma.fields.Nested(make_schema("FieldError", {"field": _text(), "detail": _text(), "fix": _text()}))
             ),
             "request_id": _text(),
+            "fix": _text(),
             "order_id": IdText(),
             "verdicts": ma.fields.List(ma.fields.Nested(schemas["Verdict"])),
         },
@@ -56,6 +58,11 @@ def answer_schemas() -> dict[str, ma.Schema]:
 
 
 LISTED = (
+    "Modification",
+    "Alert",
+    "Break",
+    "Run",
+    "UnbookedReport",
     "Order",
     "Event",
     "Execution",
@@ -107,6 +114,7 @@ def _plain_answers() -> dict[str, Fields]:
             "order_id": IdText(allow_none=True),
             "data": JsonObject(),
         },
+        **attention_answers(),
         "Execution": {
             "execution_id": IdText(),
             "symbol": _text(),

@@ -57,6 +57,18 @@ class ApiServices(Protocol):
         """Steers accounts."""
 
     @property
+    def attention(self) -> Any:
+        """Acknowledges alerts, acknowledges and resolves breaks."""
+
+    @property
+    def resolution(self) -> Any:
+        """Settles doubtful orders and unbooked reports by a person's word."""
+
+    @property
+    def reconcile_requests(self) -> Any:
+        """Asks for comparisons of broker and book."""
+
+    @property
     def sealer(self) -> Sealer:
         """Seals secrets of rows."""
 
@@ -130,6 +142,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     body_optional: bool = False
     takes_idempotency_key: bool = False
     takes_if_match: bool = False
+    gives_etag: bool = False
+    """Its answer is one order, whose version stands in the ETag; a GET then takes If-None-Match."""
+    body_example: Mapping[str, Any] | None = None
 
     @property
     def operation_id(self) -> str:

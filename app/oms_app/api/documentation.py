@@ -33,6 +33,13 @@ _READER_FILES = {
     "favicon-32x32.png": _VENDOR / "favicon-32x32.png",
 }
 _ALWAYS = (400, 422, 429, 500)
+_NEEDS_NO_STORE = frozenset({"live"})
+"""Every other operation reads or writes the store, and says so when it is away."""
+_RETRY_AFTER = {
+    "description": "After so many seconds it is worth trying again.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+_ETAG = {"description": 'The version of the order, such as "v42".', "schema": {"type": "string"}}
 _TITLES = dict(reversed(list(STATUS_OF_CODE.values())))
 
 View = Callable[..., Response]
@@ -99,7 +106,8 @@ def _operation(
     operation: dict[str, Any] = {
         "operationId": operation_id,
         "responses": {
-            **{str(status): _answer(status, schema) for status, schema in endpoint.answers.items()},
+            **{str(status): _answer(status, schema, endpoint) for status, schema in endpoint.answers.items()},
+            **({"304": {"description": "The order is as you know it"}} if _is_conditional(endpoint) else {}),
             **{str(status): _problem(status) for status in _problem_statuses(endpoint)},
         },
         "parameters": [*parameters, *_headers(endpoint)],
@@ -115,7 +123,7 @@ def _operation(
         reference = {"$ref": f"#/components/schemas/{endpoint.body.schema_name}"}
         operation["requestBody"] = {
             "required": not endpoint.body_optional,
-            "content": {"application/json": {"schema": reference}},
+            "content": {"application/json": {"schema": reference, **_example(endpoint)}},
         }
     if deprecated:
         operation["deprecated"] = True
@@ -123,8 +131,19 @@ def _operation(
     return operation
 
 
-def _answer(status: int, schema: str | None) -> dict[str, Any]:
+def _example(endpoint: Endpoint) -> dict[str, Any]:
+    return {"example": dict(endpoint.body_example)} if endpoint.body_example is not None else {}
+
+
+def _is_conditional(endpoint: Endpoint) -> bool:
+    """Whether the operation answers 304 to who knows the present version."""
+    return endpoint.gives_etag and endpoint.method == "GET"
+
+
+def _answer(status: int, schema: str | None, endpoint: Endpoint) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": _SUCCESSES.get(status, "Success")}
+    if endpoint.gives_etag:
+        answer["headers"] = {"ETag": _ETAG}
     if schema is not None:
         answer["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return answer
@@ -132,11 +151,15 @@ def _answer(status: int, schema: str | None) -> dict[str, Any]:
 
 def _problem(status: int) -> dict[str, Any]:
     reference = {"$ref": "#/components/schemas/Problem"}
-    return {"description": _TITLES.get(status, "Problem"), "content": {PROBLEM_TYPE: {"schema": reference}}}
+    problem = {"description": _TITLES.get(status, "Problem"), "content": {PROBLEM_TYPE: {"schema": reference}}}
+    return {**problem, "headers": {"Retry-After": _RETRY_AFTER}} if status in (429, 503) else problem
 
 
 def _problem_statuses(endpoint: Endpoint) -> list[int]:
     statuses = {*_ALWAYS, *endpoint.problems}
+    if endpoint.operation_id not in _NEEDS_NO_STORE:
+        statuses.add(503)
+        statuses |= {504} if endpoint.method != "GET" else set()
     if endpoint.scope != Access.PUBLIC:
         statuses.add(401)
     if isinstance(endpoint.scope, Scope):
@@ -165,6 +188,15 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
                 "in": "header",
                 "name": "If-Match",
                 "description": 'The ETag of the order, such as "v42"; 412 when the order has changed since.',
+                "schema": {"type": "string"},
+            }
+        )
+    if _is_conditional(endpoint):
+        headers.append(
+            {
+                "in": "header",
+                "name": "If-None-Match",
+                "description": "The ETag of the order as you know it; 304 while it is the same.",
                 "schema": {"type": "string"},
             }
         )
@@ -239,6 +271,8 @@ _SECURITY_SCHEMES = {
 _TAGS = {
     "orders": "Place, read, change and cancel orders, one or many.",
     "executions": "What was traded.",
+    "alerts": "What people should see, and what to do about it.",
+    "reconciliation": "Where broker and book differ, the runs that compared them, and reports that wait for a person.",
     "positions": "What is held, and today's profit and loss.",
     "accounts": "Trading accounts and the broker accounts they are routed to.",
     "instruments": "What can be traded.",

@@ -26,8 +26,17 @@ FIX_OF_FIELD = {
 }
 """What to do about a field that is not valid, where the error itself does not say."""
 CORRECT_IT = "correct it as the detail says; nothing was stored"
+FIX_OF_CODE = {
+    "unbookable": "repair what the detail names (a route, an instrument), then book the report again, or dismiss it",
+}
+"""What to do about an error of the kernel whose own words are about the book."""
 OF_FIELDS = frozenset({"invalid_request", "invalid_number", "unknown_order"})
 """Codes of errors that can mean many things: only the field tells what to do."""
+
+
+def has_fix(error: KernelError | FlowError) -> bool:
+    """Whether the error says what to do although no field is at fault."""
+    return getattr(error, "fix", None) is not None or error.code in FIX_OF_CODE
 
 
 def fix_of(error: KernelError | FlowError) -> str:
@@ -37,4 +46,6 @@ def fix_of(error: KernelError | FlowError) -> str:
         return told
     if error.code in OF_FIELDS:
         return FIX_OF_FIELD.get(error.field or "", CORRECT_IT)
+    if error.code in FIX_OF_CODE:
+        return FIX_OF_CODE[error.code]
     return (type(error).__doc__ or "").partition("\n")[0]

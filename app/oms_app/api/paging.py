@@ -5,8 +5,9 @@ from typing import Any
 
 import marshmallow as ma
 
-from oms_app.api.fields import Count, IdText, Instant, QueryFlag, Text
+from oms_app.api.fields import Count, IdText, Instant, QueryFlag, Text, Word
 from oms_app.api.schema_from_struct import make_schema
+from oms_kernel.domain.breaks import BreakType, Severity
 
 MAX_PAGE = 500
 DEFAULT_PAGE = 100
@@ -60,4 +61,15 @@ _SHARED: dict[str, Any] = {
     "currency": lambda: Text(longest=12),
     "with_closed": QueryFlag,
     "kind": lambda: Text(longest=60),
+    "severity": lambda: Word(Severity),
+    "source": lambda: Text(longest=60),
+    "acknowledged": QueryFlag,
+    "raised_after": Instant,
+    "raised_before": Instant,
+    "break_type": lambda: Word(BreakType),
+    "broker_account_id": IdText,
+    "resolved": QueryFlag,
+    "found_after": Instant,
+    "found_before": Instant,
+    "connection_id": IdText,
 }

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from oms_app.api.fixes import fix_of
+from oms_app.api.fixes import fix_of, has_fix
 from oms_app.api.json_text import encode
 from oms_app.flow.errors import FlowError
 from oms_kernel.domain.errors import KernelError
@@ -23,6 +23,9 @@ STATUS_OF_CODE: dict[str, tuple[int, str]] = {
     "not_found": (404, "There is no such thing"),
     "unknown_account": (404, "There is no such account"),
     "unknown_order": (404, "There is no such order"),
+    "unknown_alert": (404, "There is no such alert"),
+    "unknown_break": (404, "There is no such break"),
+    "unknown_report": (404, "There is no such report"),
     "method_not_allowed": (405, "This method is not allowed here"),
     "conflict": (409, "The present state does not allow this"),
     "order_conflict": (409, "The order's present state does not allow this"),
@@ -34,6 +37,7 @@ STATUS_OF_CODE: dict[str, tuple[int, str]] = {
     "invalid_number": (422, "A number is not valid"),
     "unsupported": (422, "The broker does not support this"),
     "unknown_symbol": (422, "There is no such instrument"),
+    "unbookable": (422, "The report cannot be booked yet"),
     "bulk_too_large": (422, "Too many items in one request"),
     "risk_denied": (422, "A risk rule denied the order"),
     "compliance_denied": (422, "A compliance check denied the order"),
@@ -128,4 +132,5 @@ def not_found(what: str) -> Problem:
 def problem_of(error: KernelError | FlowError, at: str = "") -> Problem:
     """The problem that tells of an error of kernel or flow; `at` leads the field's path in bulk requests."""
     errors = [FieldError(at + error.field, error.detail, fix_of(error))] if error.field else []
-    return Problem(error.code, error.detail, errors=errors, extra=getattr(error, "extra", None))
+    fix = {"fix": fix_of(error)} if not errors and has_fix(error) else {}
+    return Problem(error.code, error.detail, errors=errors, extra={**fix, **getattr(error, "extra", {})})

@@ -50,7 +50,10 @@ def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -
             remote=http.remote_addr or "",
         )
         answer = endpoint.view(call, **{name: str(value) for name, value in path.items()})
-        return respond(answer)
+        response = respond(answer)
+        if endpoint.gives_etag and endpoint.method == "GET" and "If-None-Match" in request.headers:
+            response.make_conditional(request)
+        return response
 
     serve.__name__ = endpoint.operation_id
     serve.__doc__ = endpoint.view.__doc__

@@ -6,6 +6,7 @@ from oms_app.api.paging import list_query
 from oms_app.api.paths import also_oms, v1
 from oms_app.api.problems import Problem
 from oms_app.api.reading import orders as reading
+from oms_app.api.reading.attention import list_modifications
 from oms_app.api.routes.orders import ORDER
 from oms_app.flow.scopes import Scope
 
@@ -32,6 +33,15 @@ def list_order_events(call: Call, order_id: str) -> Answer:
         if reading.find_order(unit, call.principal, order_id) is None:
             raise Problem("unknown_order", f"there is no order {order_id}")
         return Answer(reading.list_order_events(unit, order_id, call.query))
+
+
+def list_order_modifications(call: Call, order_id: str) -> Answer:
+    """List every change of an order's terms, oldest first: what was asked for, by whom, and how it ended."""
+    with call.services.store.read_unit(call.principal.tenant_id) as unit:
+        order = reading.find_order(unit, call.principal, order_id)
+        if order is None:
+            raise Problem("unknown_order", f"there is no order {order_id}")
+        return Answer(list_modifications(unit, order, call.query))
 
 
 ENDPOINTS = (
@@ -62,6 +72,7 @@ ENDPOINTS = (
         scope=Scope.VIEW_ORDERS,
         tag="orders",
         answers={200: "Order"},
+        gives_etag=True,
         aliases=(also_oms("GET", ORDER),),
     ),
     Endpoint(
@@ -73,5 +84,15 @@ ENDPOINTS = (
         query=list_query(),
         answers={200: "EventList"},
         aliases=(also_oms("GET", ORDER + "/events"),),
+    ),
+    Endpoint(
+        method="GET",
+        path=v1(ORDER + "/modifications"),
+        view=list_order_modifications,
+        scope=Scope.VIEW_ORDERS,
+        tag="orders",
+        query=list_query(),
+        answers={200: "ModificationList"},
+        aliases=(("GET", v1(ORDER + "/revisions")), also_oms("GET", ORDER + "/modifications")),
     ),
 )

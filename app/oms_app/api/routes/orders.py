@@ -142,6 +142,7 @@ ENDPOINTS = (
         tag="orders",
         body=OrderBody(),
         answers={201: "Order"},
+        gives_etag=True,
         aliases=(also_oms("POST", "/orders"),),
         problems=(404, 409, 422, 503, 504),
         bucket=Bucket.ORDERS,
@@ -155,6 +156,7 @@ ENDPOINTS = (
         tag="orders",
         body=ReplaceBody(),
         answers={202: "Order"},
+        gives_etag=True,
         aliases=(
             ("PUT", v1(ORDER)),
             ("POST", v1(ORDER + "/modify")),
@@ -174,6 +176,7 @@ ENDPOINTS = (
         scope=Scope.CANCEL_ORDERS,
         tag="orders",
         answers={202: "Order", 200: "Order"},
+        gives_etag=True,
         aliases=(("DELETE", v1(ORDER)), also_oms("POST", ORDER + "/cancel"), also_oms("DELETE", ORDER)),
         problems=(404, 409, 412, 422, 503, 504),
         bucket=Bucket.CANCELS,
