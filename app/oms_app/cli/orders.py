@@ -14,10 +14,14 @@ from oms_app.cli.errors import CommandFailed
 from oms_app.cli.output import err, json_option, print_facts, print_table, progress, show
 from oms_app.config import read_settings
 from oms_kernel.domain.order import OrderType, Side, TimeInForce
+from oms_kernel.resolution import Finding
 
 COLUMNS = (
     "order_id", "symbol", "side", "quantity", "filled_quantity", "order_type", "limit_price", "stop_price",
     "average_price", "state", "reason",
+)  # fmt: skip
+MODIFICATION_COLUMNS = (
+    "number", "requested_at", "principal", "quantity", "limit_price", "stop_price", "status", "reason", "settled_at",
 )  # fmt: skip
 EVENT_COLUMNS = ("seq", "recorded_at", "kind", "detail")
 ENVELOPE = frozenset({"seq", "event_id", "kind", "version", "recorded_at", "account_id", "order_id", "ledger_id"})
@@ -91,12 +95,30 @@ def show_order(api: Api, as_json: bool, order_id: str) -> None:
     """Show one order and everything that happened to it."""
     order = api.get(f"/orders/{order_id}")
     events = api.get(f"/orders/{order_id}/events")["items"]
+    changes = api.get(f"/orders/{order_id}/modifications")["items"]
 
     def for_people() -> None:
         print_facts("Order", order)
+        if changes:
+            print_table("Modifications", MODIFICATION_COLUMNS, changes, empty="")
         print_table("Events", EVENT_COLUMNS, [_told(event) for event in events], empty="no events")
 
-    show(as_json, {"order": order, "events": events}, for_people)
+    show(as_json, {"order": order, "events": events, "modifications": changes}, for_people)
+
+
+@orders.command("resolve")
+@click.argument("order_id")
+@click.argument("finding", type=click.Choice([one.value for one in Finding], case_sensitive=False))
+@click.option("--reason", required=True, help="Why the finding is right.")
+@click.option("--evidence", required=True, help="What shows it: a statement, a ticket, who said so at the broker.")
+@click.option("--broker-order-id", help="The broker's id of an order found WORKING that is not known yet.")
+@json_option
+@connected
+def resolve_order(api: Api, as_json: bool, order_id: str, **body: Any) -> None:
+    """Settle an order in doubt by what you FOUND at the broker; nothing is sent."""
+    told = {name: value for name, value in body.items() if value is not None}
+    order = api.post(f"/orders/{order_id}/resolve", told)
+    show(as_json, order, lambda: print_table("Order", COLUMNS, [order], empty=""))
 
 
 @orders.command()

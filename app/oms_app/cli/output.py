@@ -14,11 +14,12 @@ STATE_STYLES = {
     "FILLED": "green", "WORKING": "cyan", "PARTIALLY_FILLED": "cyan", "DENIED": "red", "REJECTED": "red",
     "CANCELED": "yellow", "EXPIRED": "yellow", "IN_DOUBT": "bold magenta", "LOADED": "green", "BROKEN": "red",
     "REFUSED": "red", "DISABLED": "yellow", "RUNNING": "green", "ERROR": "red", "BUY": "green", "SELL": "red",
-    "ok": "green", "warning": "yellow", "failed": "bold red",
+    "CRITICAL": "bold red", "WARNING": "yellow", "DONE": "green", "COMPLETE": "green",
+    "FAILED": "red", "ok": "green", "warning": "yellow", "failed": "bold red",
 }  # fmt: skip
 NUMBERS = frozenset(
     "quantity filled_quantity limit_price stop_price average_price cost realised_pnl unrealised_pnl amount load_ms "
-    "seq last market_value tick_size lot_size events errors calls".split()
+    "seq last market_value tick_size lot_size events errors calls number opened fixed closed hours_unresolved".split()
 )
 
 WIDTH_OF_A_PIPE = 240
