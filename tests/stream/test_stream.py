@@ -236,7 +236,48 @@ def test_only_the_wanted_accounts_and_kinds_are_told(kit: Kit) -> None:
     run(test)
 
 
-def test_a_burst_is_told_at_once_and_then_at_most_ten_times_a_second(kit: Kit) -> None:
+def test_a_listener_is_not_woken_by_what_it_does_not_want_and_misses_nothing_that_it_wants(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[tuple[int, frozenset[str] | None]] = []
+    events = kit.services.reader.events
+
+    def noted(tenant_id: Any, ledger_id: Any, after_seq: int, limit: int = 500, **asked: Any) -> Any:
+        reads.append((after_seq, asked.get("account_ids")))
+        return events(tenant_id, ledger_id, after_seq, limit, **asked)
+
+    monkeypatch.setattr(kit.services.reader, "events", noted)
+    other = "00000000-0000-4000-8000-00000000000a"
+
+    async def test() -> None:
+        async with kit.serving() as app:
+            quiet = Listener(app, kit.key, query=f"account_id={other}")
+            await quiet.until(lambda: b"listening after" in quiet.body)
+            before = kit.head
+            for number in range(5):
+                await asyncio.to_thread(kit.alert, f"not for it {number}")
+            await quiet.until(lambda: bool(reads) and max(after for after, _ in reads) >= before)
+            assert {wanted for _, wanted in reads} == {frozenset({other})}
+            await asyncio.to_thread(kit.alert, "for it", other)
+            await quiet.until(lambda: len(quiet.events) == 1)
+            resumed = Listener(app, {**kit.key, "Last-Event-ID": str(before)})
+            everything = Listener(app, kit.key)
+            await everything.until(lambda: b"listening after" in everything.body)
+            for number in range(5):
+                await asyncio.to_thread(kit.alert, f"later {number}", other if number % 2 else ACCOUNT_ID)
+            await everything.until(lambda: len(everything.events) == 5)
+            await resumed.until(lambda: len(resumed.events) == 11)
+            await quiet.until(lambda: len(quiet.events) == 3)
+            assert [event["seq"] for event in resumed.events] == list(range(before + 1, before + 12))
+            assert [event["seq"] for event in quiet.events] == [before + 6, before + 8, before + 10]
+
+    monkeypatch.setattr(tail, "CALM_S", 0.01)
+    run(test)
+
+
+def test_a_burst_is_told_at_once_and_then_in_bundles(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_app, "COALESCE_S", 0.1)
+
     async def test() -> None:
         async with kit.serving() as app:
             listener = Listener(app, kit.key)

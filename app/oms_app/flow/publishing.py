@@ -24,9 +24,19 @@ class LogReader:
         """All ledgers."""
         return self._store.ledgers()
 
-    def events(self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500) -> Sequence[Recorded]:
-        """At most `limit` events after a seq, gap-free."""
-        return self._store.events(tenant_id, ledger_id, after_seq, limit)
+    def events(
+        self,
+        tenant_id: TenantId,
+        ledger_id: LedgerId,
+        after_seq: int,
+        limit: int = 500,
+        *,
+        account_ids: frozenset[str] | None = None,
+    ) -> Sequence[Recorded]:
+        """At most `limit` events after a seq, gap-free; with `account_ids` those of these accounts only."""
+        if account_ids is None:
+            return self._store.events(tenant_id, ledger_id, after_seq, limit)
+        return self._store.events(tenant_id, ledger_id, after_seq, limit, account_ids=account_ids)
 
 
 def public_event(recorded: Recorded) -> dict[str, Any]:

@@ -20,14 +20,21 @@ _COLUMNS = (
 
 
 def events_after(
-    connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int | None = None
+    connection: Connection,
+    tenant_id: TenantId,
+    ledger_id: LedgerId,
+    after_seq: int,
+    limit: int | None = None,
+    account_ids: frozenset[str] | None = None,
 ) -> list[Recorded]:
-    """Events after a seq, in order, at most `limit`."""
+    """Events after a seq, in order, at most `limit`; of some accounts only, when named."""
     query = (
         select(*_COLUMNS)
         .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.ledger_id == ledger_id, EVENT_LOG.c.seq > after_seq)
         .order_by(EVENT_LOG.c.seq)
     )
+    if account_ids is not None:
+        query = query.where(EVENT_LOG.c.account_id.in_(sorted(account_ids)))
     return [recorded_of(row) for row in connection.execute(query.limit(limit) if limit is not None else query)]
 
 

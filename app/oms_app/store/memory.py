@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 
 from oms_app.store.memory_unit import Ledger, MemoryLedgerUnit
 from oms_app.store.unit_of_work import (
@@ -179,13 +180,24 @@ class MemoryStore:
         with self._guard:
             return [(ledger.tenant_id, ledger.ledger_id) for ledger in self._ledgers.values()]
 
-    def events(self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500) -> Sequence[Recorded]:
-        """Committed events after a seq, in order."""
+    def events(
+        self,
+        tenant_id: TenantId,
+        ledger_id: LedgerId,
+        after_seq: int,
+        limit: int = 500,
+        *,
+        account_ids: frozenset[str] | None = None,
+    ) -> Sequence[Recorded]:
+        """Committed events after a seq, in order; of some accounts, when named."""
         ledger = self._ledgers.get(ledger_id)
         if ledger is None or ledger.tenant_id != tenant_id:
             return []
         with self._guard:
-            return ledger.events[after_seq : after_seq + limit]
+            if account_ids is None:
+                return ledger.events[after_seq : after_seq + limit]
+            wanted = (one for one in ledger.events[after_seq:] if one.event.account_id in account_ids)
+            return list(islice(wanted, limit))
 
     def order(self, tenant_id: TenantId, order_id: OrderId) -> Order | None:
         """The stored projection of an order, or None."""

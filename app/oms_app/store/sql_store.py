@@ -145,10 +145,18 @@ class SqlStore:
         with self.read_unit(None) as unit:
             return [(ledger.tenant_id, ledger.ledger_id) for ledger in tenants.list_ledgers(unit)]
 
-    def events(self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500) -> Sequence[Recorded]:
-        """Committed events after a seq, in order, at most `limit`."""
+    def events(
+        self,
+        tenant_id: TenantId,
+        ledger_id: LedgerId,
+        after_seq: int,
+        limit: int = 500,
+        *,
+        account_ids: frozenset[str] | None = None,
+    ) -> Sequence[Recorded]:
+        """Committed events after a seq, in order, at most `limit`; of some accounts only, when named."""
         with self.read_unit(tenant_id) as unit:
-            return log_rows.events_after(unit.connection, tenant_id, ledger_id, after_seq, limit)
+            return log_rows.events_after(unit.connection, tenant_id, ledger_id, after_seq, limit, account_ids)
 
     def quotes(self, received_after: datetime | None) -> Sequence[Quote]:
         """The last quotes, all or those received since."""

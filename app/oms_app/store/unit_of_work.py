@@ -278,8 +278,16 @@ class Store(Protocol):
     def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
         """All ledgers of the platform."""
 
-    def events(self, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int, limit: int = 500) -> Sequence[Recorded]:
-        """Committed events after a seq, in order, without taking the ledger's lock."""
+    def events(
+        self,
+        tenant_id: TenantId,
+        ledger_id: LedgerId,
+        after_seq: int,
+        limit: int = 500,
+        *,
+        account_ids: frozenset[str] | None = None,
+    ) -> Sequence[Recorded]:
+        """Committed events after a seq, in order, without taking the ledger's lock; of some accounts, when named."""
 
     def ledger_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> AbstractContextManager[LedgerUnit]:
         """A unit that commits when its block ends and rolls back when it raises.

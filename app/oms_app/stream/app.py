@@ -1,6 +1,7 @@
 """Answer `GET /api/v1/stream` with a ledger's events as server-sent events, resumable by Last-Event-ID without a gap.
 
-A listener is woken at most ten times a second, the first time at once; one that does not read is cut and resumes.
+What is new goes out at once and after that in bundles: each listener is written to at most a hundred times a second,
+with many listeners at most ten times. One that does not read is cut and resumes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -16,10 +18,12 @@ from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.routing import Directory
 from oms_app.store.unit_of_work import StoreUnavailable
 from oms_app.stream.requests import Refused, Wish, caller_of, cors_headers, headers_of, wish_of
-from oms_app.stream.tail import LedgerTail, Message, Tails
+from oms_app.stream.tail import LedgerTail, Listener, Tails
 from oms_kernel.domain.ids import LedgerId
 
-COALESCE_S = 0.1
+COALESCE_S = 0.01
+LONGEST_COALESCE_S = 0.1
+COALESCE_PER_LISTENER_S = 0.0003
 KEEP_ALIVE_S = 15.0
 RECHECK_S = 2.0
 SEND_LIMIT_S = 10.0
@@ -43,12 +47,19 @@ class StreamApp:
         self._directory = directory
         self._url = url
         self._keep_alive_s = keep_alive_s
-        self._closing = asyncio.Event()
-        self.listeners = 0
+        self._open: set[Listener] = set()
+        self._is_closing = False
+
+    @property
+    def listeners(self) -> int:
+        """How many streams are open."""
+        return len(self._open)
 
     def close(self) -> None:
         """End all streams now."""
-        self._closing.set()
+        self._is_closing = True
+        for listener in self._open:
+            listener.woken.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -80,50 +91,50 @@ class StreamApp:
         wish = wish_of(scope, headers)
         caller = await asyncio.to_thread(caller_of, headers, self._identity)
         ledger_id = await asyncio.to_thread(self._ledger, caller, wish)
-        tail = await self._tails.listen(caller.principal.tenant_id, ledger_id)
-        self.listeners += 1
+        accounts = _accounts(wish, caller)
+        tail, listener = await self._tails.listen(
+            caller.principal.tenant_id, ledger_id, wish.after_seq, accounts, wish.kinds
+        )
+        self._open.add(listener)
         gone = asyncio.create_task(_disconnected(receive))
+        gone.add_done_callback(lambda _: listener.woken.set())
         try:
             start = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
             start += [(b"x-accel-buffering", b"no"), *cors_headers(headers, self._url)]
             await send({"type": "http.response.start", "status": 200, "headers": start})
-            await self._feed(tail, caller, wish, headers, send, gone)
+            await self._feed(tail, listener, headers, send, gone)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except (TimeoutError, OSError) as error:
             log.info("a listener was cut", principal=caller.principal.principal_id, error=repr(error))
         finally:
             gone.cancel()
-            self.listeners -= 1
-            self._tails.leave(tail)
+            self._open.discard(listener)
+            self._tails.leave(tail, listener)
 
     async def _feed(
         self,
         tail: LedgerTail,
-        caller: Caller,
-        wish: Wish,
+        listener: Listener,
         headers: dict[str, str],
         send: Send,
         gone: asyncio.Task[None],
     ) -> None:
         """Send events until the listener leaves, its permission ends or the server closes."""
-        position = tail.head if wish.after_seq is None else min(wish.after_seq, tail.head)
-        closing = asyncio.create_task(self._closing.wait())
         checked_at = sent_at = time.monotonic()
-        await _push(send, b"retry: 1000\n: listening after %d\n\n" % position)
+        idle_s = min(RECHECK_S, self._keep_alive_s)
+        await _push(send, b"retry: 1000\n: listening after %d\n\n" % listener.position)
         try:
-            while not (gone.done() or closing.done()):
-                moved = asyncio.create_task(tail.moved.wait())
-                messages = await self._tails.read(tail, position)
+            while not (gone.done() or self._is_closing):
+                listener.woken.clear()
+                messages = await self._tails.read(tail, listener)
                 if messages:
-                    position = messages[-1].seq
-                    frames = b"".join(one.frame for one in messages if _is_wanted(one, wish, caller))
-                    if frames:
-                        await _push(send, frames)
-                        sent_at = time.monotonic()
-                        await asyncio.wait({gone, closing}, timeout=COALESCE_S, return_when=asyncio.FIRST_COMPLETED)
-                else:
-                    await asyncio.wait({gone, closing, moved}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-                moved.cancel()
+                    await _push(send, b"".join([one.frame for one in messages]))
+                    sent_at = time.monotonic()
+                    await asyncio.wait({gone}, timeout=self._coalesce_s())
+                elif listener.position >= tail.head:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(idle_s):
+                            await listener.woken.wait()
                 now = time.monotonic()
                 if now - checked_at >= RECHECK_S:
                     checked_at = now
@@ -133,8 +144,10 @@ class StreamApp:
                     await _push(send, b": still here\n\n")
         except Refused as refusal:
             await _push(send, b"event: closed\ndata: %s\n\n" % refusal.body())
-        finally:
-            closing.cancel()
+
+    def _coalesce_s(self) -> float:
+        """How long the next events gather: with many listeners fewer and longer bundles."""
+        return min(LONGEST_COALESCE_S, max(COALESCE_S, COALESCE_PER_LISTENER_S * len(self._open)))
 
     def _ledger(self, caller: Caller, wish: Wish) -> LedgerId:
         ledgers = self._directory.ledgers(caller.principal)
@@ -169,10 +182,9 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _is_wanted(message: Message, wish: Wish, caller: Caller) -> bool:
+def _accounts(wish: Wish, caller: Caller) -> frozenset[str] | None:
+    """The accounts whose events are told: those that are asked for and permitted; None for everything."""
     allowed = caller.principal.account_ids
-    if allowed is not None and message.account_id not in allowed:
-        return False
-    if wish.account_ids and message.account_id not in wish.account_ids:
-        return False
-    return not wish.kinds or message.kind in wish.kinds
+    if allowed is None:
+        return wish.account_ids or None
+    return frozenset(allowed) & wish.account_ids if wish.account_ids else frozenset(allowed)

@@ -18,6 +18,9 @@ from oms_app.stream.tail import Reader, Tails
 
 BEAT_S = 1.0
 STOP_LIMIT_S = 5.0
+BACKLOG = 1024
+MOST_STREAMS = 16_384
+"""Connections beyond that wait at the door; the server's own default of 128 would be a limit for listeners."""
 log = structlog.get_logger(__name__)
 
 
@@ -50,7 +53,16 @@ async def _serve(
 ) -> None:
     tails = Tails(reader, poll_s, signals)
     app = StreamApp(tails, identity, directory, url=url)
-    server = Server(app, address=host, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False)
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        websockets=False,
+        log_enabled=False,
+        backlog=BACKLOG,
+        backpressure=MOST_STREAMS,
+    )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve())
