@@ -19,7 +19,7 @@ COVERAGE ?=
 PYTEST   := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(PYTHON) -m pytest)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-install test test-unit test-integration test-cov test-watch lint format bench docs \
+.PHONY: help run dev dev-install dev-worker dev-beat test test-unit test-integration test-cov test-watch lint format bench docs \
         campaign migrate makemigrations check-all clean
 
 help: ## list these targets
@@ -50,6 +50,12 @@ test-cov: ## run every test and report coverage, also as htmlcov/index.html
 
 test-watch: $(STAMP) ## run the unit tests again whenever a source file changes (ARGS="tests/domain")
 	@$(PYTHON) -m tests.watch $(ARGS)
+
+dev-worker: $(STAMP) ## run one more worker beside the system (ARGS="--queues webhooks")
+	@$(BIN)/oms worker $(ARGS)
+
+dev-beat: $(STAMP) ## run a process that does nothing but mind the schedules
+	@$(BIN)/oms worker --only schedules $(ARGS)
 
 lint: $(STAMP) ## check style, formatting, types and import rules
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oms_app.cli import connection, errors
-from oms_app.cli.demo import read_demo_file, write_demo_file
+from oms_app.cli.demo import read_demo_file, write_private
 from oms_app.cli.main import COMMANDS, EXIT_CODES, cli
 from oms_app.cli.ports import PortReservation
 from oms_app.store.limits import list_limits, put_limit
@@ -272,6 +272,6 @@ def test_seeding_again_changes_nothing_and_a_lost_file_gets_new_credentials(home
     finally:
         services.close()
     path = home / "demo.json"
-    write_demo_file(path, second)
+    write_private(path, second)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_demo_file(path) == second

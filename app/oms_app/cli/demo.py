@@ -134,13 +134,13 @@ def read_demo_file(path: Path) -> DemoFacts | None:
         return None
 
 
-def write_demo_file(path: Path, facts: DemoFacts) -> None:
-    """Write the facts so that only their owner can read them, whole or not at all."""
+def write_private(path: Path, value: Any) -> None:
+    """Write a value as JSON so that only its owner can read it, whole or not at all."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n")
+        file.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
         file.flush()
         os.fsync(file.fileno())
     os.replace(fresh, path)

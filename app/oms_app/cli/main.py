@@ -24,6 +24,8 @@ COMMANDS = {
     "verify": ("oms_app.cli.verify:verify", "Fold every log afresh and compare every stored row."),
     "doctor": ("oms_app.cli.doctor:doctor", "Check this machine and its settings, and say what to fix."),
     "db": ("oms_app.cli.db:db", "Bring the database to a schema, or check it."),
+    "demo": ("oms_app.cli.demo_tenant:demo", "Make the demo tenant in a database that is there."),
+    "alive": ("oms_app.cli.alive:alive", "Tell whether a process on this machine is at work."),
     "api": ("oms_app.cli.processes:api", "Serve the HTTP API and the dashboard."),
     "stream": ("oms_app.cli.processes:stream", "Serve the event stream."),
     "session": ("oms_app.cli.processes:session", "Run the sessions with the brokers."),

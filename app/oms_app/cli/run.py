@@ -14,7 +14,7 @@ import httpx2
 import msgspec
 from sqlalchemy import ColumnElement, update
 
-from oms_app.cli.demo import DemoFacts, read_demo_file, seed, sim_broker_config, starting_prices, write_demo_file
+from oms_app.cli.demo import DemoFacts, read_demo_file, seed, sim_broker_config, starting_prices, write_private
 from oms_app.cli.errors import CommandFailed, WrongSettings
 from oms_app.cli.output import err, out
 from oms_app.cli.ports import PortReservation
@@ -77,7 +77,7 @@ def _run(settings: Settings, feed: dict[str, Any]) -> None:
     ]
     settings = msgspec.structs.replace(settings, port=ports[0].port, stream_port=ports[1].port)
     facts = _prepare(settings)
-    _write_private(settings.home / "sim_broker.json", sim_broker_config(feed))
+    write_private(settings.home / "sim_broker.json", sim_broker_config(feed))
     hearts = Heartbeats(settings.home / "heartbeats")
     end_leases = LeaseEnder(settings)
     end_leases.of_everybody()
@@ -181,7 +181,7 @@ def _prepare(settings: Settings) -> DemoFacts:
     finally:
         services.close()
     facts = msgspec.structs.replace(facts, url=settings.url, stream_url=f"{settings.stream_url}/api/v1/stream")
-    write_demo_file(path, facts)
+    write_private(path, facts)
     return facts
 
 
@@ -275,10 +275,3 @@ def _print_how_to(facts: DemoFacts, symbol: str, settings: Settings) -> None:
     click.echo(f"{home}{oms} orders place BUY 1 {symbol}")
     out().print("\nCtrl-C stops; nothing is lost.")
     sys.stdout.flush()
-
-
-def _write_private(path: Path, value: Any) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2))
-    fresh.chmod(0o600)
-    os.replace(fresh, path)
