@@ -21,12 +21,14 @@ from campaigns.zygote import Birth, Zygote
 from oms_app.bootstrap import Services, build_services
 from oms_app.config import load_settings
 from oms_app.store import migrate
-from oms_sim_broker.link import ENDPOINT_FILE
+from oms_sim_broker.link import ENDPOINT_FILE, Endpoint
 from tests.services.postgres import PostgresServer, create_database
 from tests.services.server_process import free_port, new_run_folder, remove_folder
 
 READY_S = 60.0
 STOP_S = 20.0
+KEEP = "OMS_CAMPAIGN_KEEP"
+"""When this variable is set the folder with all logs stays."""
 
 
 class NotWell(Exception):
@@ -114,6 +116,28 @@ class Cluster:
         """Let it stand still, mid-instruction."""
         _signal_group(self.members[name], signal.SIGSTOP)
 
+    def end(self, name: str, limit_s: float = STOP_S) -> float | None:
+        """Ask it to end, as Ctrl-C does; the seconds that it took, or None when it goes on after the limit."""
+        began = time.monotonic()
+        _signal(self.members[name].pid, signal.SIGTERM)
+        ended = self._zygote.await_end(self.members[name].pid, limit_s)
+        return None if ended is None else time.monotonic() - began
+
+    def verify(self) -> str:
+        """What `oms verify` complains of; empty when every row agrees with its log."""
+        done = subprocess.run(
+            [sys.executable, "-m", "oms_app.cli.main", "verify"],
+            env=self.env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return "" if done.returncode == 0 else f"`oms verify` ended with {done.returncode}: {done.stderr[-500:]}"
+
+    def broker_endpoint(self) -> Endpoint:
+        """Where the simulated broker listens now. Raises OSError while it does not."""
+        try:
+            return msgspec.json.decode((self.home / ENDPOINT_FILE).read_bytes(), type=Endpoint)
+        except msgspec.DecodeError as error:
+            raise OSError(str(error)) from None
+
     def go_on(self, name: str) -> None:
         """Continue one that stands still."""
         _signal_group(self.members[name], signal.SIGCONT)
@@ -172,7 +196,10 @@ def cluster(*, plant: str = "", **settings: str) -> Iterator[Cluster]:
             made.close()
     finally:
         postgres.stop()
-        remove_folder(folder)
+        if KEEP in os.environ:
+            print(f"the logs are kept in {folder}", file=sys.stderr)
+        else:
+            remove_folder(folder)
 
 
 def _signal_group(member: Member, number: signal.Signals) -> None:

@@ -16,11 +16,11 @@ from sqlalchemy import func, select, update
 
 from campaigns.cluster import Cluster, cluster
 from campaigns.result import Result
-from campaigns.tenants import Trading, add_tenant
+from campaigns.tenants import Trading, add_tenant, seed_catalogue
 from campaigns.timing import scaled
 from campaigns.volley import Lines, Reply, Request, ask
 from oms_app.bootstrap import Services
-from oms_app.cli.demo import demo_instruments, seed, starting_prices
+from oms_app.cli.demo import demo_instruments, starting_prices
 from oms_app.flow.scopes import Scope
 from oms_app.store import tables as t
 from oms_app.store.config_rows import connection_resource
@@ -60,7 +60,7 @@ def run(n: int, seed: int, plant: str) -> Result:
 class Campaign:
     """One run. `expected` counts the orders that there must be; `texts` the broken promises."""
 
-    def __init__(self, made: Cluster, services: Services, n: int, seed_: int) -> None:
+    def __init__(self, made: Cluster, services: Services, n: int, seed: int) -> None:
         self.texts: list[str] = []
         self.lost = 0
         self.doubled = 0
@@ -71,8 +71,8 @@ class Campaign:
         self._cluster = made
         self._services = services
         self._n = n
-        self._random = random.Random(seed_)
-        seed(services, None)
+        self._random = random.Random(seed)
+        seed_catalogue(services)
         _put_quotes(services)
         self.mine, self.theirs = (_ready(services, name) for name in ("first", "second"))
         self.ports = [made.start(name, "api").port for name in APIS]

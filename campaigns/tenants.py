@@ -1,11 +1,15 @@
 """A name in, a tenant that can trade out: its ledger, account, route, connection to the simulated broker, and key."""
 
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
+from sqlalchemy import update
 
 from oms_app.bootstrap import Services
-from oms_app.cli.demo import derived_id
+from oms_app.cli.demo import TENANT_ID as DEMO
+from oms_app.cli.demo import derived_id, seed
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
 from oms_app.store import tables as t
@@ -14,7 +18,8 @@ from oms_app.store.rows import add, put
 from oms_app.store.tenants import config_changed, create_ledger, create_tenant
 from oms_kernel.domain.calendar import ALWAYS_OPEN
 from oms_kernel.domain.ids import AccountId, LedgerId, TenantId
-from oms_kernel.domain.money import ZERO
+
+CASH = Decimal(1_000_000_000)
 
 
 class Trading(msgspec.Struct, frozen=True):
@@ -37,6 +42,29 @@ class Trading(msgspec.Struct, frozen=True):
             tenant_id=self.tenant_id,
             scopes=frozenset(str(scope) for scope in Scope),
         )
+
+
+def seed_catalogue(services: Services) -> None:
+    """Make the instruments, and beside them the demo's tenant, which is left alone."""
+    seed(services, None)
+    with services.store.tenant_unit(DEMO) as unit:
+        connections = t.BROKER_CONNECTIONS
+        unit.connection.execute(
+            update(connections).where(connections.c.tenant_id == DEMO).values(desired="DISCONNECTED")
+        )
+
+
+def broker_accounts(tenants: Iterable[str]) -> list[dict[str, str]]:
+    """These tenants' accounts as the simulated broker's configuration has them."""
+    return [
+        {
+            "broker_account_id": broker_account_id(name),
+            "account_number": account_number(name),
+            "base_currency": "USD",
+            "cash": str(CASH),
+        }
+        for name in tenants
+    ]
 
 
 def account_number(name: str) -> str:
@@ -71,7 +99,7 @@ def add_tenant(services: Services, name: str, *, params: dict[str, Any], wanted:
     user_id = services.identity.create_user(f"{name}@campaign.example", "a password of campaigns", tenant_id, "ADMIN")
     made = Trading(name, tenant_id, ledger_id, account_id, connection_id, broker_account_id(name), user_id, "")
     key = services.identity.create_key(made.administrator, name, sorted(made.administrator.scopes))
-    services.control.open_account(tenant_id, ledger_id, account_id, base_currency="USD", cash={"USD": ZERO})
+    services.control.open_account(tenant_id, ledger_id, account_id, base_currency="USD", cash={"USD": CASH})
     return msgspec.structs.replace(made, api_key=key.api_key)
 
 
