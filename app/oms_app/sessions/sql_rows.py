@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 
 from oms_app.sessions.ports import Connection
 from oms_app.store import connector_storage, leases, reconciliation_runs
@@ -16,6 +16,7 @@ from oms_app.store.tables import (
     ACCOUNT_ROUTES,
     BROKER_ACCOUNTS,
     BROKER_CONNECTIONS,
+    LEASES,
     LEDGERS,
     TRADING_ACCOUNTS,
 )
@@ -54,8 +55,10 @@ class SqlSessionStore:
         resource = connection_resource(connection_id)
         with self._store.read_unit(None) as unit:
             held = leases.get(unit, resource)
-            if held is not None and held.expires_at is not None and held.expires_at > unit.now:
-                return None
+        if held is not None and held.expires_at is not None and held.expires_at > unit.now:
+            if held.build != self._build:
+                raise leases.OtherBuild(held.build, held.holder, self._build)
+            return None
         with self._store.platform_unit() as unit:
             leases.require_sole_build(unit, resource.partition(":")[0], self._build)
             return leases.acquire(unit, resource, self._holder, self._ttl, self._build)
@@ -73,15 +76,18 @@ class SqlSessionStore:
     def set_status(
         self, tenant_id: TenantId, connection_id: ConnectionId, status: str, detail: str, heard_at: datetime | None
     ) -> None:
-        """Write the connection's status row."""
+        """Write the status row, if this process has the lease: one that slept through a take-over is mute."""
         values: dict[str, Any] = {"status": status, "detail": detail}
         if heard_at is not None:
             values["last_heard_at"] = heard_at
         table = BROKER_CONNECTIONS
+        is_ours = exists().where(
+            LEASES.c.resource == connection_resource(connection_id), LEASES.c.holder == self._holder
+        )
         with self._store.tenant_unit(tenant_id) as unit:
             unit.connection.execute(
                 update(table)
-                .where(table.c.tenant_id == tenant_id, table.c.connection_id == connection_id)
+                .where(table.c.tenant_id == tenant_id, table.c.connection_id == connection_id, is_ours)
                 .values(updated_at=unit.now, **values)
             )
 
