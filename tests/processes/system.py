@@ -119,9 +119,10 @@ class System:
             trust_env=False,
         )
 
-    def oms(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def oms(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the command line in this home."""
-        return subprocess.run([OMS, *arguments], env=self.env, capture_output=True, text=True, check=check)
+        env = {**self.env, **variables}
+        return subprocess.run([OMS, *arguments], env=env, capture_output=True, text=True, check=check)
 
     def printed(self, beginning: str) -> list[str]:
         """A printed command line as words."""

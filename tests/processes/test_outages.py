@@ -19,6 +19,7 @@ import pytest
 from tests.processes.system import System
 from tests.services.postgres import PostgresServer, create_database
 from tests.services.server_process import new_run_folder, remove_folder
+from tests.store.test_outage import signalled
 from tests.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -142,6 +143,29 @@ def test_the_database_is_killed_and_comes_back(system: System, server: PostgresS
     assert took < BACK_S * SLACK
 
 
+def test_a_database_that_hangs_refuses_in_time_and_serves_again(system: System, server: PostgresServer) -> None:
+    working = resting(system)
+    signalled(server, signal.SIGSTOP)
+    try:
+        waits = []
+        for _ in range(3):
+            began = time.monotonic()
+            answer = place(system, order_type="MARKET")
+            waits.append(time.monotonic() - began)
+            assert answer.status_code in (503, 504), answer.text
+        done = json.loads(system.oms("orders", "cancel-all", "--now", "--json").stdout)
+        assert [one["sent"] for process in done["processes"] for one in process["connections"]] == [[working]]
+    finally:
+        signalled(server, signal.SIGCONT)
+    took = seconds_until_traded(system, time.monotonic())
+    until(lambda: system.order(working)["state"] == "CANCELED", "the cancel is booked")
+    system.verify()
+    print(f"\nrefused after {[round(wait, 2) for wait in waits]} s; traded {took:.1f} s after the return")
+    assert max(waits) < 8 * SLACK
+    assert waits[-1] < 1 * SLACK
+    assert took < BACK_S * SLACK
+
+
 def test_a_killed_holder_is_replaced_in_time(system: System, database: str, tmp_path: Path) -> None:
     second = another_session(system, tmp_path / "second.log")
     try:
@@ -181,8 +205,7 @@ def test_a_holder_that_was_stopped_beyond_its_lease_sends_nothing_when_it_wakes_
             if answer.status_code == 201:
                 placed.append(answer.json()["order_id"])
         over = {"FILLED", "EXPIRED", "REJECTED", "CANCELED"}
-        for order_id in placed:
-            until(lambda order_id=order_id: system.order(order_id)["state"] in over, "it is over", 60)
+        until(lambda: all(system.order(order_id)["state"] in over for order_id in placed), "all are over", 60)
         seconds_until_traded(system, time.monotonic())
         shown = system.broker_orders()
         assert shown["doubled"] == []
@@ -201,8 +224,8 @@ def test_a_session_of_another_build_waits_and_says_for_whom(system: System, data
     second = another_session(system, log, PYTHONPATH=str(other.parent))
     try:
         token, holder = lease(database)
-        with psycopg.connect(database, autocommit=True) as connection:
-            connection.execute("UPDATE leases SET is_wanted = is_wanted WHERE kind = 'connection'")
+        until(lambda: "waiting: build" in log.read_text(), "it says for whom it waits")
+        assert "waiting: build" in system.oms("doctor", "--json", check=False, PYTHONPATH=str(other.parent)).stdout
         for pid in system.pids("session"):
             if pid != second.pid:
                 os.kill(pid, signal.SIGSTOP)

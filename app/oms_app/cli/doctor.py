@@ -112,6 +112,38 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         yield Finding("migrations", "ok", f"at {migrate.newest_revision()}")
 
 
+def check_sessions(settings: Settings) -> Iterator[Finding]:
+    """Which build's sessions hold the broker connections, where that can be read."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from oms_app.bootstrap import build_store
+    from oms_app.bootstrap.installation import build_name
+    from oms_app.store import leases
+    from oms_app.store.unit_of_work import StoreUnavailable
+
+    if settings.database_url.startswith("sqlite") and not _sqlite_exists(settings):
+        return
+    own = build_name()
+    store = build_store(settings)
+    try:
+        with store.read_unit(None) as unit:
+            held = [
+                lease
+                for lease in leases.list_leases(unit, "connection", wanted_only=False)
+                if lease.expires_at is not None and lease.expires_at > unit.now
+            ]
+    except (SQLAlchemyError, StoreUnavailable, OSError):
+        return  # check_database tells why
+    finally:
+        store.close()
+    others = sorted({f"build {lease.build or 'unknown'} ({lease.holder})" for lease in held if lease.build != own})
+    if others:
+        detail = f"waiting: {', '.join(others)} holds connections; this is build {own}"
+        yield Finding("sessions", "warning", detail, "stop the sessions of the other build, then these take over")
+    else:
+        yield Finding("sessions", "ok", f"{len(held)} connections held by build {own}")
+
+
 def check_redis(settings: Settings) -> Iterator[Finding]:
     """Whether Redis answers, where it is configured."""
     if settings.redis_url is None:
@@ -168,6 +200,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_home,
     check_disk,
     check_database,
+    check_sessions,
     check_redis,
     check_plugins,
     check_sim_broker,
