@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from oms_app.dashboard import showing, sign_in
+from oms_app.dashboard.alerts import AlertPage
+from oms_app.dashboard.answering import page_links
 from oms_app.dashboard.desk import Desk
 from oms_app.dashboard.policy import content_policy, stream_origin
 from oms_app.dashboard.queues import QueuePage
+from oms_app.dashboard.reconciliation import ReconciliationPage
 from oms_app.dashboard.rows import DeskRows
 from oms_app.dashboard.services import DashboardServices
 from oms_app.dashboard.sessions import Sessions
@@ -45,6 +48,8 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
     rows = DeskRows(services.store)
     desk = Desk(services, rows, sessions, max_age=timedelta(seconds=settings.quote_max_age_s))
     queues = QueuePage(services, rows, sessions)
+    alerts = AlertPage(services, rows, sessions)
+    differences = ReconciliationPage(services, rows, sessions)
     door = sign_in.Door(services.identity, sessions, may_try)
 
     def route(rule: str, view: View, scope: str, method: str = "GET") -> None:
@@ -65,6 +70,12 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
     route("/desk/orders", desk.place_order, Scope.PLACE_ORDERS, "POST")
     route("/desk/orders/<order_id>/cancel", desk.cancel_order, Scope.CANCEL_ORDERS, "POST")
     route("/desk/orders/cancel-all", desk.cancel_all, Scope.CANCEL_ORDERS, "POST")
+    route("/pages", alerts.show_pages, Scope.VIEW_ORDERS)
+    route("/alerts", alerts.show_alerts, Scope.VIEW_ORDERS)
+    route("/alerts/board", alerts.show_alert_board, Scope.VIEW_ORDERS)
+    route("/alerts/acknowledge", alerts.acknowledge_alerts, Scope.CANCEL_ORDERS, "POST")
+    route("/alerts/<uuid:alert_id>/acknowledge", alerts.acknowledge_alert, Scope.CANCEL_ORDERS, "POST")
+    _route_reconciliation(route, differences)
     route("/queues", queues.show_queues, Scope.MANAGE_WEBHOOKS)
     route("/queues/board", queues.show_queue_board, Scope.MANAGE_WEBHOOKS)
     route("/queues/letters/<letter_id>/replay", queues.replay_letter, Scope.MANAGE_WEBHOOKS, "POST")
@@ -83,9 +94,25 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
             response.headers["Cache-Control"] = "no-store"
         return response
 
-    blueprint.context_processor(lambda: {"show": showing, "Scope": Scope})
+    blueprint.context_processor(
+        lambda: {"show": showing, "Scope": Scope, "page_links": partial(page_links, services.store)}
+    )
     _answer_errors(blueprint)
     return blueprint
+
+
+def _route_reconciliation(route: Callable[..., None], page: ReconciliationPage) -> None:
+    broken, report = "/reconciliation/breaks/<uuid:break_id>", "/reconciliation/reports/<uuid:report_id>"
+    reconcile = "/reconciliation/accounts/<uuid:broker_account_id>/reconcile"
+    route("/reconciliation", page.show_reconciliation, Scope.VIEW_POSITIONS)
+    route("/reconciliation/board", page.show_reconciliation_board, Scope.VIEW_POSITIONS)
+    route(reconcile, page.reconcile_now, Scope.MANAGE_BROKERS, "POST")
+    route(f"{broken}/acknowledge", page.acknowledge_break, Scope.MANAGE_BROKERS, "POST")
+    route(f"{broken}/resolve", page.show_break_form, Scope.MANAGE_BROKERS)
+    route(f"{broken}/resolve", page.resolve_break, Scope.MANAGE_BROKERS, "POST")
+    route(f"{report}/book", page.book_report, Scope.MANAGE_BROKERS, "POST")
+    route(f"{report}/dismiss", page.show_report_form, Scope.MANAGE_BROKERS)
+    route(f"{report}/dismiss", page.dismiss_report, Scope.MANAGE_BROKERS, "POST")
 
 
 def static(filename: str) -> Response:
@@ -120,7 +147,7 @@ def _guarded(view: View, scope: str, sessions: Sessions) -> View:
                 "dashboard/problem.html", title="Page out of date", detail="Load the page again, then repeat."
             ), 403
         g.caller = caller
-        return view(**arguments)
+        return view(**{name: str(value) for name, value in arguments.items()})
 
     return guarded
 

@@ -6,9 +6,12 @@ from typing import Protocol
 
 from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
+from oms_app.flow.attention import Attention
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
 from oms_app.flow.publishing import LogReader
+from oms_app.flow.reconcile_requests import ReconcileRequests
+from oms_app.flow.resolution import Resolution
 from oms_app.flow.sealing import Sealer
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.registry import Registries
@@ -32,6 +35,18 @@ class DashboardServices(Protocol):
     @property
     def amendment(self) -> Amendment:
         """Cancels orders."""
+
+    @property
+    def attention(self) -> Attention:
+        """Acknowledges alerts, acknowledges and resolves breaks."""
+
+    @property
+    def resolution(self) -> Resolution:
+        """Settles unbooked reports by a person's word."""
+
+    @property
+    def reconcile_requests(self) -> ReconcileRequests:
+        """Asks for comparisons of broker and book."""
 
     @property
     def reader(self) -> LogReader:

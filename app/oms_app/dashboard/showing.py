@@ -93,6 +93,22 @@ def clock_time(at: datetime, zone: tzinfo, now: datetime) -> str:
     return local.strftime("%H:%M:%S") if local.date() == today else local.strftime("%d %b %H:%M")
 
 
+def age(since: datetime, until: datetime) -> str:
+    """How long it is from one moment to the other, in the largest unit that fits."""
+    seconds = max(0, int((until - since).total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds // 86400} d"
+
+
+SEVERITIES = {"CRITICAL": ("Critical", "bad"), "WARNING": ("Warning", "waiting"), "INFO": ("Info", "over")}
+"""Severity -> its word and the look of its chip."""
+
+
 def terms(order: Order, tick_size: Decimal) -> str:
     """Limit and trigger of an order in one cell, each named when it is not plainly the limit."""
     parts = []

@@ -11,6 +11,7 @@ const AWAY_MS = 2000;
 const RETRY_MS = 2000;
 const POSITION_KINDS = new Set(["order_filled", "fee_attached", "execution_corrected", "execution_busted", "cash_changed"]);
 const STATUS_KINDS = new Set(["account_opened", "trading_state_changed"]);
+const ALERT_KINDS = new Set(["alert_raised", "alert_acknowledged", "break_found", "break_changed", "break_acknowledged", "break_resolved"]);
 
 const dirty = new Set();
 let timer = null;
@@ -30,6 +31,7 @@ function flush() {
 function markFor(kind) {
   if (POSITION_KINDS.has(kind)) mark("orders", "positions");
   else if (STATUS_KINDS.has(kind)) mark("status", "orders", "positions");
+  else if (ALERT_KINDS.has(kind)) mark("status");
   else mark("orders");
 }
 
