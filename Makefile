@@ -9,9 +9,9 @@ JOBS   ?= 2
 # Each worker gets a run of neighbouring tests, so that a module's servers start once; idle workers steal.
 SPREAD  = -n $(JOBS) --dist worksteal
 
-# Which campaign, how often, from which seed: make campaign NAME=kill N=40 SEED=7
-NAME ?= kill
-N    ?= 40
+# Which campaign, how much of it, from which seed: make campaign NAME=crash N=2000 SEED=7 (without N the short form)
+NAME ?= crash
+N    ?=
 SEED ?= 7
 
 # make test COVERAGE=85 measures coverage as well and fails below that percentage.
@@ -20,7 +20,7 @@ PYTEST   := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(PYTHON) -m pytest)
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev dev-install dev-worker dev-beat test test-unit test-integration test-cov test-watch lint format bench docs \
-        campaign migrate makemigrations check-all clean
+        campaign campaigns migrate makemigrations check-all clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,8 +70,11 @@ format: $(STAMP) ## format the sources and repair what can be repaired
 bench: $(STAMP) ## measure speed beside a floor; writes benchmarks/results/latest.json
 	$(PYTHON) -m benchmarks $(ARGS)
 
-campaign: $(STAMP) ## run a seeded fault campaign (NAME=kill N=40 SEED=7)
-	$(PYTHON) -m campaigns $(NAME) --n $(N) --seed $(SEED)
+campaign: $(STAMP) ## run a seeded campaign of faults (NAME=crash N=2000 SEED=7)
+	$(PYTHON) -m campaigns $(NAME) $(if $(N),--n $(N)) --seed $(SEED)
+
+campaigns: $(STAMP) ## run every campaign in its short form; one line of JSON for each
+	$(PYTHON) -m campaigns --short --seed $(SEED)
 
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/zensical build --clean
@@ -82,7 +85,7 @@ migrate: $(STAMP) ## bring the database to the newest schema
 makemigrations: $(STAMP) ## write a migration for what changed in the tables (ARGS="-m 'why'")
 	$(BIN)/oms db revision $(ARGS)
 
-check-all: ## what the build server runs: lint, types, import rules, tests, coverage, campaign
+check-all: ## what the build server runs: lint, types, import rules, tests, coverage, campaigns
 	@.ci/run
 
 clean: ## remove build products and caches; keeps .venv and var/

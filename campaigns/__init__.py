@@ -1,1 +1,1 @@
-"""Seeded campaigns of faults against the whole system; `python -m campaigns kill --n 40 --seed 7`."""
+"""Seeded campaigns of faults against the whole system; `python -m campaigns crash --n 100 --seed 7`."""

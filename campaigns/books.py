@@ -1,8 +1,5 @@
 """A home at rest in, both sides' books out: our rows from the database, the broker's from its own ledger file."""
 
-import json
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,9 @@ from oms_app.store.config_rows import connection_resource
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus
 from oms_kernel.domain.order import NET_BOOK, Order
+from oms_sim_broker.ledger import FILE_NAME, read_records
+from oms_sim_broker.server import ledger_as_json
+from oms_sim_broker.state import BrokerState
 
 NEVER_HAD = frozenset({Evidence.NEVER_SENT, Evidence.OWN_CHECK})
 
@@ -82,8 +82,9 @@ def count_states(store: SqlStore, states: frozenset[str]) -> int:
 
 
 def our_order(document: str, state: str) -> OurOrder:
-    """What an order's row claims."""
+    """What an order's row claims. A strategy's order has no client order id here: no client asked for it."""
     order = msgspec.json.decode(document, type=Order)
+    request = order.request
     at_broker: bool | None = None
     if order.evidence in NEVER_HAD or order.reason_code == "NOT_AT_BROKER":
         at_broker = False
@@ -91,7 +92,7 @@ def our_order(document: str, state: str) -> OurOrder:
         at_broker = True
     return OurOrder(
         order_id=order.order_id,
-        client_order_id=order.request.client_order_id,
+        client_order_id=request.client_order_id if request.strategy_id is None else None,
         state=state,
         wire_ids=tuple(order.wire_ids),
         at_broker=at_broker,
@@ -100,13 +101,10 @@ def our_order(document: str, state: str) -> OurOrder:
 
 def read_broker_ledger(home: Path) -> dict[str, list[dict[str, Any]]]:
     """What the simulated broker wrote down itself."""
-    done = subprocess.run(
-        [sys.executable, "-m", "oms_sim_broker.server", "ledger", "--home", str(home), "--json"],
-        capture_output=True,
-        check=True,
-    )
-    ledger: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
-    return ledger
+    state = BrokerState()
+    for record in read_records(home / FILE_NAME):
+        state.fold(record)
+    return ledger_as_json(state)
 
 
 def _signed(side: str, quantity: Decimal) -> Decimal:

@@ -15,6 +15,7 @@ class Kind(StrEnum):
 
     LOST = "lost"
     DOUBLED = "doubled"
+    SKIPPED = "skipped"
     CONTRADICTION = "contradiction"
     UNKNOWN_TO_US = "unknown_to_us"
     UNSENT = "unsent"

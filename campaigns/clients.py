@@ -5,47 +5,100 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from campaigns.history import Answer, History, Told, answer_of
+from campaigns.timing import scaled
 
 MARKET = ("SPY", "AAPL", "IBM")
 RESTING = {"MSFT": "385", "BTCUSD": "57000"}
 """A limit below the starting price: rests, unless the walk of the feed comes down to it. Other symbols than those of
 the market orders, which self-trade prevention would deny."""
-BULK = (5, 25)
+BULK = (3, 12)
 TIMEOUT_S = 10.0
 SETTLE_S = 30.0
+QUEUED = 0.5
+"""The share of orders that wait for a session."""
+LATE = 0.1
+"""The share of those that wait so shortly that the sweeper ends some of them."""
 
 
 class Refused(Exception):
     """Nobody listens: nothing was sent."""
 
 
-class Client:
-    """One caller of the API. A new connection for each request, so that nothing is sent twice by a library."""
+class Reply(msgspec.Struct, frozen=True):
+    """One answer as it came over the wire. status: 0 when there was none. at_s, took_s: on a clock that nobody sets."""
 
-    def __init__(self, port: int, api_key: str) -> None:
-        self._port = port
+    method: str
+    path: str
+    at_s: float
+    took_s: float
+    status: int = 0
+    body: Any = None
+    retry_after: str | None = None
+    replayed: bool = False
+
+
+class Client:
+    """One caller of one or several API processes. A new connection for each request: no library sends twice.
+
+    heard: called with each answer, and with what was sent and not answered.
+    """
+
+    def __init__(self, ports: Sequence[int], api_key: str, heard: Callable[[Reply], None] = lambda reply: None) -> None:
+        self._ports = list(ports)
         self._headers = {"X-API-Key": api_key, "Content-Type": "application/json"}
+        self._heard = heard
+        self._turn = 0
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """(status, JSON) of the answer; status 0 when there was none. Raises Refused when nothing was sent."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
+        reply = self.exchange(method, path, body)
+        return reply.status, reply.body
+
+    def exchange(self, method: str, path: str, body: Any = None, *, idempotency_key: str = "") -> Reply:
+        """The whole answer. Raises Refused when nothing was sent.
+
+        The processes are asked in turn; one that nobody listens at is passed over, for nothing was sent to it.
+        """
+        began = time.monotonic()
+        connection = self._connected()
+        headers = {**self._headers, "Idempotency-Key": idempotency_key} if idempotency_key else self._headers
+        text, found = b"", Reply(method, path, began, 0.0)
         try:
-            connection.connect()
-        except OSError as error:
-            raise Refused(str(error)) from None
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, self._headers)
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             answer = connection.getresponse()
             text = answer.read()
-            return answer.status, json.loads(text) if text else None
+            found = Reply(
+                method, path, began, 0.0, answer.status, json.loads(text) if text else None,
+                answer.headers.get("Retry-After"), answer.headers.get("Idempotency-Replayed") == "true",
+            )  # fmt: skip
         except (OSError, http.client.HTTPException, json.JSONDecodeError):
-            return 0, None
+            pass  # sent, and no answer: the reply says so
         finally:
             connection.close()
+        now = time.monotonic()
+        found = msgspec.structs.replace(found, at_s=now, took_s=now - began)
+        self._heard(found)
+        return found
+
+    def _connected(self) -> http.client.HTTPConnection:
+        error: OSError | None = None
+        for _ in self._ports:
+            self._turn = (self._turn + 1) % len(self._ports)
+            connection = http.client.HTTPConnection("127.0.0.1", self._ports[self._turn], timeout=scaled(TIMEOUT_S))
+            try:
+                connection.connect()
+            except OSError as refused:
+                error = refused
+            else:
+                return connection
+        raise Refused(str(error)) from None
 
 
 class Trader:
@@ -82,13 +135,13 @@ class Trader:
     def stop(self) -> None:
         """End after the request under way. Raises what ended the thread."""
         self._stopping.set()
-        self._thread.join(3 * TIMEOUT_S)
+        self._thread.join(3 * scaled(TIMEOUT_S))
         if self.error is not None:
             raise self.error
 
     def settle(self) -> None:
         """Send again what has no answer that promises something, under the same id, until it has one."""
-        deadline = time.monotonic() + SETTLE_S
+        deadline = time.monotonic() + scaled(SETTLE_S)
         while time.monotonic() < deadline:
             mine = [one for one in self._history.all() if one.client_order_id.startswith(f"{self._name}-")]
             open_ends = [one for one in mine if not one.is_settled]
@@ -101,11 +154,11 @@ class Trader:
                     time.sleep(0.1)
 
     def _run(self) -> None:
-        acts = (self._place, self._place_many, self._cancel, self._replace, self._repeat)
+        acts = (self._place, self._place_many, self._cancel, self._replace, self._repeat, self._cancel_many)
         try:
             while not self._stopping.is_set():
                 try:
-                    self._random.choices(acts, weights=(60, 12, 15, 8, 5))[0]()
+                    self._random.choices(acts, weights=(52, 8, 14, 12, 6, 8))[0]()
                 except Refused:
                     self._stopping.wait(0.05)
                 self._stopping.wait(self._random.expovariate(1 / self._pause_s))
@@ -127,6 +180,9 @@ class Trader:
         else:
             symbol = self._random.choice(sorted(RESTING))
             order |= {"order_type": "LIMIT", "symbol": symbol, "side": "BUY", "limit_price": RESTING[symbol]}
+        if self._random.random() < QUEUED:
+            waits_s = scaled(0.7 if self._random.random() < LATE else 20)
+            order["queue_until"] = (datetime.now(UTC) + timedelta(seconds=waits_s)).isoformat()
         return client_order_id, order
 
     def _place(self) -> None:
@@ -136,8 +192,12 @@ class Trader:
 
     def _post(self, client_order_id: str, order: dict[str, Any]) -> None:
         self._posting()
-        status, body = self._client.ask("POST", "/api/v1/orders", order)
-        self._note(client_order_id, answer_of(status, body) if status else Answer(Told.UNKNOWN))
+        key = f"key-{client_order_id}" if sum(client_order_id.encode()) % 3 == 0 else ""
+        reply = self._client.exchange("POST", "/api/v1/orders", order, idempotency_key=key)
+        answer = answer_of(reply.status, reply.body) if reply.status else Answer(Told.UNKNOWN)
+        if reply.replayed and answer.told is Told.STORED:
+            answer = Answer(Told.KNOWN, answer.order_id, reply.status)
+        self._note(client_order_id, answer)
 
     def _place_many(self) -> None:
         orders = dict(self._new_order() for _ in range(self._random.randint(*BULK)))
@@ -156,6 +216,12 @@ class Trader:
         if self._order_ids:
             order_id = self._random.choice(self._order_ids[-50:])
             self._client.ask("POST", f"/api/v1/orders/{order_id}/cancel")
+
+    def _cancel_many(self) -> None:
+        recent = self._order_ids[-50:]
+        if recent:
+            chosen = self._random.sample(recent, min(len(recent), 5))
+            self._client.ask("POST", "/api/v1/orders/bulk/cancel", {"order_ids": chosen})
 
     def _replace(self) -> None:
         if self._order_ids:

@@ -1,0 +1,403 @@
+"""One production set on PostgreSQL and Redis: processes forked and killed on demand, their clients, and the counting.
+
+Two API processes, two sessions for one connection, two workers, a stream, a strategy runner and a simulated broker
+work on one database. What kills them is the campaign's; the cell starts them again, and counts at the end.
+"""
+
+import http.client
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select, update
+
+from campaigns.books import count_states, present_session, read_books
+from campaigns.checks import UNSETTLED, Kind, Violation, violations
+from campaigns.clients import Client, Refused, Reply, Trader
+from campaigns.consumers import Hooks, StreamReader
+from campaigns.ground import Ground
+from campaigns.history import History
+from campaigns.timing import scaled
+from campaigns.witness import FOLLOWS, TOLD_FILE
+from campaigns.zygote import Birth, Ended, Zygote
+from oms_app.cli.demo import ACCOUNT_ID, CONNECTION_ID, LEDGER_ID, TENANT_ID
+from oms_app.store import tables as t
+from oms_app.store.sql_store import SqlStore
+from oms_app.store.unit_of_work import StoreUnavailable
+from oms_app.store.verify import verify
+from tests.services.server_process import free_port
+
+SLOTS = (
+    ("sim_broker", "sim_broker"), ("api", "api-0"), ("api", "api-1"), ("stream", "stream"), ("session", "session-0"),
+    ("session", "session-1"), ("strategy", "strategy"), ("worker", "worker-0"), ("worker", "worker-1"),
+)  # fmt: skip
+"""(role, name) of every process, in the order in which they start."""
+STOP_ORDER = ("api", "strategy", "session", "worker", "stream", "sim_broker")
+LEASE_S = 1.5
+READY_S = 30.0
+SETTLE_S = 45.0
+PLANTED_SETTLE_S = 8.0
+"""A planted defect may leave something that never comes to rest."""
+STOP_S = 20.0
+ACTIVE = UNSETTLED | {"HELD", "WORKING", "PARTIALLY_FILLED"}
+HOOKS = 2
+HOOKED = ("order_filled", "order_canceled")
+"""What webhooks ask for; the stream is asked for everything."""
+TRADERS = 3
+
+
+def settings() -> dict[str, str]:
+    """Every pause is short, so that many kills take little time; what is checked does not depend on them."""
+    return {
+        "OMS_LEASE_S": f"{scaled(LEASE_S):g}",
+        "OMS_MAXIMUM_PAUSE_S": f"{scaled(0.3):g}",
+        "OMS_ACK_TIMEOUT_FACTOR": f"{scaled(0.2):g}",
+        "OMS_SEND_WINDOW_S": f"{scaled(5):g}",
+        "OMS_QUOTE_MAX_AGE_S": f"{scaled(300):g}",
+        "OMS_POLL_MS": "50",
+        "OMS_RATE_LIMIT_PER_S": "100000",
+        "OMS_RATE_LIMIT_BURST": "100000",
+        "OMS_API_WORKERS": "1",
+        "OMS_API_THREADS": "8",
+        "OMS_ALLOW_PRIVATE_WEBHOOKS": "true",
+        "OMS_ARGON2_MEMORY_KIB": "1024",
+        "OMS_ARGON2_TIME_COST": "1",
+        "OMS_LOG_LEVEL": "warning",
+    }
+
+
+def tuning() -> dict[str, float]:
+    """Pauses that are constants of the product, in seconds."""
+    return {
+        "oms_app.workers.delivery:CLAIM": scaled(2),
+        "oms_app.workers.delivery:LONGEST_TURN_S": scaled(1),
+        "oms_app.workers.delivery:RETRY_AFTER_S": scaled(0.2),
+        "oms_app.workers.feeding:HINT_AGAIN_S": scaled(0.5),
+        "oms_app.workers.leader:LOOK_EVERY_S": scaled(0.3),
+        "oms_app.sessions.process:LOOK_EVERY_S": scaled(0.1),
+        "oms_app.flow.submission:CANCEL_AGAIN_AFTER": scaled(1),
+        "oms_app.strategies.server:LOOK_EVERY_S": scaled(0.2),
+    }
+
+
+class Slot(msgspec.Struct):
+    """A place for one process. point: where the present one is to kill itself, or empty."""
+
+    role: str
+    name: str
+    env: dict[str, str]
+    pid: int = 0
+    point: str = ""
+    born_at: float = 0.0
+    expected_end: bool = False
+
+
+class Cell:
+    """See the module. traders: how many client threads; pace: requests a second of all of them."""
+
+    def __init__(
+        self, ground: Ground, zygote: Zygote, folder: Path, *, seed: int, plant: str = "", pace: float = 10,
+        database_url: str = "",
+    ) -> None:  # fmt: skip
+        self.random = random.Random(seed)
+        self.history = History()
+        self.replies: list[Reply] = []
+        self.kills: Counter[str] = Counter()
+        self.found: list[Violation] = []
+        self.folder = folder
+        self._ground = ground
+        self._zygote = zygote
+        self._seed = seed
+        self._plant = plant
+        self._settle_s = scaled(SETTLE_S if not plant else PLANTED_SETTLE_S)
+        self._pace = pace
+        folder.mkdir(mode=0o700)
+        self.database_url = database_url or ground.new_database()
+        self.store = SqlStore(self.database_url, pool_size=3)
+        self.ports = (free_port(), free_port())
+        self.stream_port = free_port()
+        self.hooks = Hooks(HOOKS, seed)
+        self._told = folder / "told"
+        self._told.touch()
+        common = {
+            **settings(), "OMS_HOME": str(folder), "OMS_DATABASE_URL": self.database_url,
+            "OMS_SECRET_KEY": ground.secret_key, "OMS_REDIS_URL": ground.redis_url(), TOLD_FILE: str(self._told),
+            "OMS_STREAM_PORT": str(self.stream_port),
+        }  # fmt: skip
+        ports = dict(zip(("api-0", "api-1"), self.ports, strict=True))
+        self.slots = [
+            Slot(role, name, {**common, "OMS_PORT": str(ports.get(name, self.ports[0]))}) for role, name in SLOTS
+        ]
+        self.client = Client(self.ports, ground.api_key)
+        self._reader = StreamReader(self.stream_port, ground.api_key)
+        self._traders: list[Trader] = []
+        self._first_hooked = 0
+        self._run: tuple[str, str] | None = None
+
+    # Life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the set; ready when both APIs and a session are. Raises Stuck."""
+        self._prepare()
+        for slot in self.slots:
+            self.launch(slot)
+        self.await_ready()
+        self._reader.start()
+        self._first_hooked = self._head() + 1
+        for url in self.hooks.urls:
+            self._must("POST", "/api/v1/webhooks", {"url": url, "event_kinds": list(HOOKED)}, 201)
+
+    def trade(self) -> None:
+        """Begin the clients, and a strategy."""
+        body = {"name": "witness", "strategy": "echo", "account_id": ACCOUNT_ID,
+                "params": {"symbol": "EURUSD", "quantity": "1000", "every": 4}}  # fmt: skip
+        strategy_id = self._must("POST", "/api/v1/strategies", body, 201)["strategy_id"]
+        run_id = self._must("POST", f"/api/v1/strategies/{strategy_id}/start", None, 201)["run_id"]
+        self._run = (strategy_id, run_id)
+        for number in range(TRADERS):
+            trader = Trader(
+                f"t{number}", Client(self.ports, self._ground.api_key, self.replies.append), self.history,
+                account_id=ACCOUNT_ID, seed=self._seed, pause_s=TRADERS / self._pace, posting=lambda: None,
+            )  # fmt: skip
+            self._traders.append(trader)
+            trader.start()
+
+    def launch(self, slot: Slot, point: str = "", passes: int = 1) -> None:
+        """Start the process of a slot, with a failpoint or without."""
+        slot.point, slot.born_at, slot.expected_end = point, time.monotonic(), False
+        slot.pid = self._zygote.start(
+            Birth(
+                role=slot.role, env=slot.env, log=str(self.folder / f"{slot.name}.log"),
+                seed=self.random.randrange(2**32), point=point, passes=passes, plant=self._plant, tuning=tuning(),
+            )
+        )  # fmt: skip
+
+    def kill(self, slot: Slot) -> None:
+        """kill -9 the process of a slot, with all that it forked."""
+        slot.expected_end = True
+        self.signal(slot, signal.SIGKILL)
+        self.kills[slot.role] += 1
+
+    def signal(self, slot: Slot, number: signal.Signals) -> None:
+        """Send a signal to a slot's process; for one that stops, goes on or dies, to its whole group."""
+        if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
+            with suppress(ProcessLookupError):  # so young that it leads no group yet, or gone
+                os.killpg(slot.pid, number)
+                return
+        with suppress(ProcessLookupError):
+            os.kill(slot.pid, number)
+
+    def ended(self, slot: Slot) -> Ended | None:
+        """How the present process of a slot ended, or None. An end that nobody asked for is a broken promise."""
+        end = self._zygote.end_of(slot.pid)
+        if end is None:
+            return None
+        if end.point:
+            self.kills[slot.role] += 1
+        elif not slot.expected_end:
+            words = (self.folder / f"{slot.name}.log").read_text(errors="replace")[-600:]
+            self.found.append(Violation(Kind.STUCK, f"{slot.name} ended by itself ({end.status}): {words}"))
+        return end
+
+    def await_ready(self, limit_s: float = READY_S) -> float:
+        """Seconds until both APIs and a session are ready. Raises Stuck."""
+        began = time.monotonic()
+        deadline = began + scaled(limit_s)
+        while not self.is_ready():
+            for slot in self.slots:
+                if self._zygote.end_of(slot.pid) is not None:
+                    self.ended(slot)
+                    raise Stuck(f"{slot.name} ended while the set was to become ready")
+            if time.monotonic() > deadline:
+                raise Stuck(f"not ready after {limit_s:g} s: {self._state()}")
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def is_ready(self) -> bool:
+        """Whether both APIs answer that they are ready and the connection's session is."""
+        try:
+            if not present_session(self.store).is_ready:
+                return False
+        except StoreUnavailable:
+            return False
+        return all(_answers_ready(port) for port in self.ports)
+
+    # The end --------------------------------------------------------------------------------------------------
+
+    def finish(self) -> list[Violation]:
+        """Let everything come to rest, stop in order, and count: every promise that broke."""
+        try:
+            for trader in self._traders:
+                trader.stop()
+            self._stop_strategy()
+            for trader in self._traders:
+                trader.settle()
+            self._drain()
+            self._await_consumers()
+        except Stuck as error:
+            self.found.append(Violation(Kind.STUCK, str(error)))
+        head = self._head()
+        self._reader.stop()
+        self._stop()
+        self.found += self.hooks.violations(self._hooked())
+        self.found += self._reader.violations(head)
+        self.found += self._strategy_violations()
+        report = verify(self.store, TENANT_ID, LEDGER_ID)
+        self.found += [Violation(Kind.VERIFY, text) for text in report.differences]
+        books = read_books(self.store, self.folder)
+        self.figures: dict[str, int] = {
+            "orders": len(books.orders), "executions": len(books.executions), "events": report.events,
+            "webhooks_repeated": self.hooks.repeated(), "stream_resumed": self._reader.resumed,
+        }  # fmt: skip
+        self.found += violations(self.history.all(), books)
+        return self.found
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for slot in self.slots:
+            if slot.pid and self._zygote.end_of(slot.pid) is None:
+                self.signal(slot, signal.SIGKILL)
+                self._zygote.await_end(slot.pid)
+        self.hooks.close()
+        self.store.close()
+        self._ground.drop_database(self.database_url)
+
+    def _drain(self) -> None:
+        """Cancel what rests and wait until nothing is under way. What does not come to rest is found by the checks."""
+        deadline = time.monotonic() + self._settle_s
+        while count_states(self.store, ACTIVE) and time.monotonic() < deadline:
+            with suppress(Refused):
+                self.client.ask("POST", "/api/v1/orders/cancel-all", {})
+            time.sleep(0.3)
+
+    def _await_consumers(self) -> None:
+        deadline = time.monotonic() + self._settle_s
+        while time.monotonic() < deadline:
+            head = self._head()
+            if self._reader.has(head) and self.hooks.has(self._hooked()):
+                return
+            time.sleep(0.1)
+
+    def _stop_strategy(self) -> None:
+        if self._run is None:
+            return
+        strategy_id, run_id = self._run
+        self._must("POST", f"/api/v1/strategies/{strategy_id}/stop", None, 202)
+        deadline = time.monotonic() + self._settle_s
+        while True:
+            status, run = self.client.ask("GET", f"/api/v1/strategies/runs/{run_id}")
+            if status == 200 and run["status"] == "STOPPED":
+                return
+            if time.monotonic() > deadline:
+                raise Stuck(f"the strategy's run did not stop: {run}")
+            time.sleep(0.1)
+
+    def _stop(self) -> None:
+        """SIGTERM in order; each process ends by itself, and well."""
+        for role in STOP_ORDER:
+            mine = [slot for slot in self.slots if slot.role == role]
+            for slot in mine:
+                slot.expected_end = True
+                self.signal(slot, signal.SIGTERM)
+            for slot in mine:
+                end = self._zygote.await_end(slot.pid, scaled(STOP_S))
+                if end is None or end.status:
+                    told = "does not stop" if end is None else f"stopped with {end.status}"
+                    self.found.append(Violation(Kind.STUCK, f"{slot.name} {told}"))
+                if end is None:
+                    self.signal(slot, signal.SIGKILL)
+
+    def _strategy_violations(self) -> Iterator[Violation]:
+        """What the strategy was told against its orders: each one to its end, and exactly one more for each fill."""
+        if self._run is None:
+            return
+        told = {tuple(line.split()[:2]) for line in self._told.read_text().splitlines()}
+        with self.store.read_unit(TENANT_ID) as unit:
+            rows = unit.connection.execute(
+                select(t.ORDERS.c.order_id, t.ORDERS.c.client_order_id, t.ORDERS.c.state).where(
+                    t.ORDERS.c.tenant_id == TENANT_ID, t.ORDERS.c.strategy_id == self._run[0]
+                )
+            ).all()
+        follows = Counter(row.client_order_id[len(FOLLOWS) :][:36] for row in rows if row.client_order_id)
+        for row in rows:
+            if row.state == "FILLED" and (row.order_id, "FILLED") not in told:
+                yield Violation(Kind.SKIPPED, f"the strategy was not told that its order {row.order_id} is filled")
+            if row.client_order_id is None and row.state == "FILLED" and follows[row.order_id] != 1:
+                text = f"the strategy's order {row.order_id} was followed {follows[row.order_id]} times"
+                yield Violation(Kind.DOUBLED if follows[row.order_id] else Kind.SKIPPED, text)
+
+    # Inside ----------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        self._ground.write_home(self.folder)
+        with self.store.tenant_unit(TENANT_ID) as unit:
+            row = unit.connection.execute(select(t.BROKER_CONNECTIONS.c.params)).scalar_one()
+            unit.connection.execute(
+                update(t.BROKER_CONNECTIONS)
+                .where(t.BROKER_CONNECTIONS.c.connection_id == CONNECTION_ID)
+                .values(params={**row, "endpoint_file": str(self.folder / "sim_broker.endpoint.json")})
+            )
+
+    def _must(self, method: str, path: str, body: Any, wanted: int) -> Any:
+        """The answer's body; asked again while the set is not able to answer. Raises Stuck."""
+        deadline = time.monotonic() + scaled(READY_S)
+        status, answer = 0, None
+        while time.monotonic() < deadline:
+            with suppress(Refused):
+                status, answer = self.client.ask(method, path, body)
+                if status == wanted:
+                    return answer
+                if status not in (0, 503, 504):
+                    break
+            time.sleep(0.1)
+        raise Stuck(f"{method} {path} was answered {status} {answer}")
+
+    def _hooked(self) -> set[int]:
+        """The events that every webhook is to hear."""
+        log = t.EVENT_LOG.c
+        with self.store.read_unit(TENANT_ID) as unit:
+            query = select(log.seq).where(
+                log.tenant_id == TENANT_ID, log.seq >= self._first_hooked, log.kind.in_(HOOKED)
+            )
+            return set(unit.connection.scalars(query))
+
+    def _head(self) -> int:
+        return self.store.heads([LEDGER_ID]).get(LEDGER_ID, 0)
+
+    def _state(self) -> str:
+        alive = [slot.name for slot in self.slots if self._zygote.end_of(slot.pid) is None]
+        ready = [port for port in self.ports if _answers_ready(port)]
+        return f"alive {', '.join(alive)}; session {present_session(self.store)}; ready APIs {len(ready)}"
+
+
+class Stuck(Exception):
+    """The set did not become well in time."""
+
+
+def counted(found: Sequence[Violation]) -> dict[str, int]:
+    """The violations as a campaign's line counts them."""
+    kinds = Counter(one.kind for one in found)
+    return {
+        "lost": kinds[Kind.LOST],
+        "doubled": kinds[Kind.DOUBLED],
+        "skipped": kinds[Kind.SKIPPED],
+        "violations": len(found),
+    }
+
+
+def _answers_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/api/v1/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,161 @@
+"""Defects by name, each a change of one loaded module: what a campaign must catch. Never in the product."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+FORGETS = 0.05
+DOUBLES = 0.05
+SKIPS = 0.02
+
+
+def resend(comparing: Any) -> None:
+    """A session that takes over sends again what was sent and not answered, without looking whether it arrived."""
+    from oms_app.flow import submission
+    from oms_kernel.contracts.broker import Intent, WireIdentity
+    from oms_kernel.domain.lifecycle import RequestKind, RequestStatus
+
+    open_ = comparing.Comparing.open
+
+    def doubtful(self: Any, turn: Any) -> list[Any]:
+        unsettled = turn.batch.book.unsettled.entries(self._connection.connection_id)
+        orders = [turn.batch.book.orders[order_id] for order_id, _ in unsettled]
+        return [
+            Intent(
+                submission.command_of(
+                    order, RequestKind.PLACE, turn.catalogue.instruments[order.request.instrument_id]
+                ),
+                WireIdentity(wire_id=order.wire_ids[0]),
+                self._lease_token,
+            )
+            for order in orders
+            if order.place in (RequestStatus.SENT, RequestStatus.IN_DOUBT) and order.wire_ids
+        ]
+
+    async def resend_and_open(self: Any, connector: Any) -> Any:
+        for intents in await self._ledgers.each(lambda turn: doubtful(self, turn)):
+            for intent in intents:
+                await connector.submit(intent)
+        return await open_(self, connector)
+
+    comparing.Comparing.open = resend_and_open
+
+
+def wire_first(pump: Any) -> None:
+    """A session sends new orders first and commits their intents after."""
+    from oms_app.sessions import sending
+    from oms_kernel.domain.lifecycle import RequestKind
+
+    work, turn_, sent = pump.Pump.work, pump.Pump._turn, sending.Sender._sent
+
+    async def noting_the_loop(self: Any) -> None:
+        self.loop = asyncio.get_running_loop()
+        await work(self)
+
+    def send_first(self: Any, turn: Any, **named: Any) -> Any:
+        done = turn_(self, turn, **named)
+        for intent in done.intents:
+            if intent.command.kind is RequestKind.PLACE:
+                asyncio.run_coroutine_threadsafe(self._present.connector.submit(intent), self.loop).result(5)
+        return done
+
+    async def not_again(self: Any, connector: Any, intent: Any) -> Any:
+        return None if intent.command.kind is RequestKind.PLACE else await sent(self, connector, intent)
+
+    pump.Pump.work, pump.Pump._turn, sending.Sender._sent = noting_the_loop, send_first, not_again
+
+
+def forget(intake: Any) -> None:
+    """Now and then an order is answered with 201 and its transaction dropped."""
+    decide = intake.PlaceJob.decide
+
+    def decide_or_forget(self: Any, turn: Any) -> Any:
+        result = decide(self, turn)
+        accepted = [item for item in result.items if item.order is not None]
+        if self.alone and accepted:
+            raise intake._AtomicRefusal(result)
+        return result
+
+    make = intake.PlaceJob.__init__
+
+    def make_some_forgetful(self: Any, *arguments: Any, **named: Any) -> None:
+        make(self, *arguments, **named)
+        self.alone = self.alone or random.random() < FORGETS
+
+    intake.PlaceJob.__init__ = make_some_forgetful
+    intake.PlaceJob.decide = decide_or_forget
+
+
+def double_fill(booking: Any) -> None:
+    """Now and then an execution is booked a second time, under another execution id."""
+    import msgspec
+
+    from oms_kernel.contracts.broker import Filled
+
+    book = booking.book
+
+    def book_twice(turn: Any, connection_id: Any, reports: Any) -> None:
+        book(turn, connection_id, reports)
+        for report in reports:
+            if isinstance(report, Filled) and random.random() < DOUBLES:
+                book(turn, connection_id, [msgspec.structs.replace(report, exec_id=f"{report.exec_id}-again")])
+
+    booking.book = book_twice
+
+
+def skip_event(fan_out: Any) -> None:
+    """Now and then an event is passed over: the cursor moves, and no webhook gets it."""
+    deliveries = fan_out.FanOut._deliveries
+
+    def some(self: Any, ledger_id: Any, webhooks: Any, events: Any) -> Any:
+        return deliveries(self, ledger_id, webhooks, [one for one in events if random.random() >= SKIPS])
+
+    fan_out.FanOut._deliveries = some
+
+
+def skip_answer(unit: Any) -> None:
+    """Nothing remembers what an idempotency key stands for."""
+    unit.SqlLedgerUnit.put_answer = lambda self, answer: None
+
+
+def late_answer(desk: Any) -> None:
+    """What an idempotency key stands for is stored in a transaction of its own, after the orders."""
+    from oms_app.store.unit_of_work import Conflict
+
+    transact = desk.LedgerCache._transact
+
+    def twice(self: Any, work: Any) -> Any:
+        late: list[Any] = []
+
+        def keeping_back(turn: Any) -> Any:
+            turn.unit.put_answer = late.append
+            return work(turn)
+
+        result = transact(self, keeping_back)
+        for answer in late:
+            try:
+                transact(self, lambda turn, answer=answer: turn.unit.put_answer(answer))
+            except Conflict:
+                pass
+        return result
+
+    desk.LedgerCache._transact = twice
+
+
+PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "resend": ("oms_app.sessions.comparing", resend),
+    "wire_first": ("oms_app.sessions.pump", wire_first),
+    "forget": ("oms_app.flow.intake", forget),
+    "double_fill": ("oms_app.flow.booking", double_fill),
+    "skip_answer": ("oms_app.store.sql_ledger_unit", skip_answer),
+    "late_answer": ("oms_app.flow.desk", late_answer),
+    "skip_event": ("oms_app.workers.fan_out", skip_event),
+}
+
+
+def plant(name: str) -> None:
+    """Change the module of the defect in this process."""
+    module, change = PLANTS[name]
+    change(import_module(module))
