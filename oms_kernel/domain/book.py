@@ -37,6 +37,7 @@ from oms_kernel.domain.lifecycle import (
 )
 from oms_kernel.domain.money import ZERO, add, subtract
 from oms_kernel.domain.order import NET_BOOK, Order, Side
+from oms_kernel.domain.past import Past
 from oms_kernel.domain.position import Position
 
 ExecutionKey = tuple[BrokerAccountId, ExecId]
@@ -105,6 +106,11 @@ class Book:
         self.open_breaks: Grouped[BrokerAccountId, BreakKey, BreakId] = Grouped(base.open_breaks if base else None)
         self.quarantined: Layered[str, str] = Layered(base.quarantined if base else None)
         """Plugin -> why it was quarantined; an empty reason after its release."""
+        self.ended: list[OrderId] = []
+        """Orders in the order in which they ended, until they are packed."""
+        self.booked: list[ExecutionKey] = []
+        """Executions in the order in which they were booked, until they are packed."""
+        self.past: Past | None = None
 
     def overlay(self) -> "Book":
         """A book that reads through to this one and keeps its own changes."""
@@ -118,6 +124,8 @@ class Book:
         """Take over a committed overlay of this book."""
         for name, layer in self.layers():
             layer.adopt(getattr(overlay, name))
+        self.ended += overlay.ended
+        self.booked += overlay.booked
         self.seq, self.recorded_at = overlay.seq, overlay.recorded_at
 
     def apply(self, recorded: ev.Recorded) -> None:
@@ -179,6 +187,8 @@ class Book:
             self.open_quantity[side_key] = OpenQuantity(
                 add(total.quantity, subtract(after, before)), total.orders + is_open - was_open
             )
+        if not is_open and (was_open or old is None):
+            self.ended.append(order.order_id)
         if is_open != was_open:
             _keep(self.open_orders, side_key, order.order_id, is_open)
         if order.in_doubt != (old is not None and old.in_doubt):
@@ -190,6 +200,7 @@ class Book:
         """Put a new execution into positions, cash and the day's counters."""
         key = (fill.broker_account_id, fill.exec_id)
         self.executions[key] = fill
+        self.booked.append(key)
         self.fills.add((fill.account_id, fill.instrument_id), key, seq)
         net = self.positions.get((fill.account_id, NET_BOOK, fill.instrument_id))
         for book in (NET_BOOK, fill.book):

@@ -1,27 +1,49 @@
 """Maps with a droppable overlay: committed entries below, a batch's changes above; adopting costs the changes only."""
 
 from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 G = TypeVar("G", bound=Hashable)
 V = TypeVar("V")
 
 
-class Layered(Generic[K, V]):
-    """A map of immutable values. Without a base it is a plain map; with one it reads through and writes above."""
+class Below(Protocol):
+    """Entries that lie packed below a map."""
 
-    __slots__ = ("base", "changes")
+    def get(self, key: Any) -> Any: ...
+    def items(self) -> Iterator[tuple[Any, Any]]: ...
+
+
+class BelowGroups(Protocol):
+    """Entries that lie packed below groups; they are older than all others of their group."""
+
+    groups: dict[Any, Any]
+
+    def entries(self, group: Any) -> Iterator[tuple[Any, Any]]: ...
+
+
+class Layered(Generic[K, V]):
+    """A map of immutable values. Without a base it is a plain map; with one it reads through and writes above.
+
+    below: where a map without a base looks for what it does not hold itself (`oms_kernel.domain.past`).
+    """
+
+    __slots__ = ("base", "below", "changes")
 
     def __init__(self, base: "Layered[K, V] | None" = None) -> None:
         self.base = base
         self.changes: dict[K, V] = {}
+        self.below: Below | None = None
 
     def get(self, key: K, /) -> V | None:
         """The value, or None."""
-        if self.base is None or key in self.changes:
-            return self.changes.get(key)
-        return self.base.get(key)
+        if self.base is not None:
+            return self.changes[key] if key in self.changes else self.base.get(key)
+        found = self.changes.get(key)
+        if found is None and self.below is not None:
+            found = self.below.get(key)
+        return found
 
     def __getitem__(self, key: K) -> V:
         found = self.get(key)
@@ -37,7 +59,7 @@ class Layered(Generic[K, V]):
 
     def __len__(self) -> int:
         if self.base is None:
-            return len(self.changes)
+            return sum(1 for _ in self.items()) if self.below is not None else len(self.changes)
         return len(self.base) + sum(1 for key in self.changes if key not in self.base)
 
     def items(self) -> Iterator[tuple[K, V]]:
@@ -46,8 +68,13 @@ class Layered(Generic[K, V]):
             for key, value in self.base.items():
                 yield key, self.changes.get(key, value)
             yield from ((key, value) for key, value in self.changes.items() if key not in self.base)
-        else:
+        elif self.below is None:
             yield from self.changes.items()
+        else:
+            packed: dict[K, V] = dict(self.below.items())
+            for key, value in packed.items():
+                yield key, self.changes[key] if key in self.changes else value
+            yield from ((key, value) for key, value in self.changes.items() if key not in packed)
 
     def values(self) -> Iterator[V]:
         """All newest values."""
@@ -68,13 +95,14 @@ class Grouped(Generic[G, K, V]):
     An entry that was taken out and put in again stands last, in one batch as in two: the order is part of the fold.
     """
 
-    __slots__ = ("added", "base", "removed")
+    __slots__ = ("added", "base", "below", "removed")
 
     def __init__(self, base: "Grouped[G, K, V] | None" = None) -> None:
         self.base = base
         self.added: dict[G, dict[K, V]] = {}
         self.removed: dict[G, dict[K, None]] = {}
         """Keys taken out of the base's groups; empty without a base. One that is also in `added` came back."""
+        self.below: BelowGroups | None = None
 
     def add(self, group: G, key: K, value: V) -> None:
         """Put an entry into a group, or replace it."""
@@ -94,6 +122,8 @@ class Grouped(Generic[G, K, V]):
         """The entries of one group, oldest first."""
         added = self.added.get(group, {})
         if self.base is None:
+            if self.below is not None:
+                yield from self.below.entries(group)
             yield from added.items()
             return
         removed = self.removed.get(group, {})
@@ -113,6 +143,8 @@ class Grouped(Generic[G, K, V]):
     def keys(self) -> Iterator[G]:
         """The groups that have or had entries."""
         yield from self.added
+        if self.below is not None:
+            yield from (group for group in self.below.groups if group not in self.added)
         if self.base is not None:
             yield from (group for group in self.base.keys() if group not in self.added)
 
