@@ -80,6 +80,9 @@ class BrokerCapabilities(msgspec.Struct, frozen=True):
     cancel_on_disconnect: bool = False
     ack_timeout: timedelta = timedelta(seconds=10)
     """No word within this time after the send: the request is in doubt."""
+    window: int = 1
+    """How many requests, each of another order, may be under way at once: calls of submit, replace and cancel that have
+    not returned. They are begun in their order; more than 1 serves a broker that answers each request."""
     market_data: bool = False
     fractional_quantity: bool = True
 
@@ -390,7 +393,10 @@ class BrokerConnector(Protocol):
         """Send exactly this order, once; return when it is on the wire. The acknowledgement comes as a report."""
 
     async def cancel(self, intent: Intent) -> None:
-        """Ask to cancel the rest of the order; sending it twice does no harm. The outcome comes as a report."""
+        """Ask to cancel the rest of the order; sending it twice does no harm. The outcome comes as a report.
+
+        When everything is to be cancelled at once, calls overlap each other and a submit, whatever `window` says.
+        """
 
     async def replace(self, intent: Intent) -> None:
         """Ask for the new terms, once. The outcome comes as `Replaced` or `ReplaceRefused`."""

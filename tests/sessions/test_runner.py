@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from oms_kernel.contracts.broker import Intent
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.lifecycle import Evidence, OrderState
 from oms_kernel.domain.order import Side
@@ -13,7 +14,7 @@ from oms_kernel.engine import NewTerms
 from oms_kernel.testkit.builders import ACCOUNT_ID
 from oms_kernel.testkit.faults import Fault, FaultKind, FaultPoint, When
 from tests.flow.trading import LEDGER, TENANT
-from tests.sessions.session import FAST, Scene, story
+from tests.sessions.session import FAST, Scene, connector_class, story
 
 
 def at(point: FaultPoint, **when: Any) -> When:
@@ -296,5 +297,44 @@ def test_a_change_whose_answer_was_lost_is_found_in_force() -> None:
         scene.trading.amendment.replace(scene.trading.principal, order.order_id, terms)
         await scene.until(lambda: scene.trading.order(order.order_id).limit_price == Decimal("91.00"))
         assert scene.trading.order(order.order_id).state is OrderState.WORKING
+
+    story(tell)
+
+
+def test_a_connector_that_takes_several_at_once_gets_them_in_their_order_and_one_for_each_order() -> None:
+    async def tell(scene: Scene) -> None:
+        cls = connector_class(scene.broker)
+        begun: list[Decimal] = []
+        under_way: list[str] = []
+        most = 0
+
+        class Window(cls):  # type: ignore[misc,valid-type]
+            capabilities = msgspec.structs.replace(cls.capabilities, window=4)
+
+            async def submit(self, intent: Intent) -> None:
+                assert intent.command.limit_price is not None
+                begun.append(intent.command.limit_price)
+                await self.under_way(intent, super().submit(intent))
+
+            async def cancel(self, intent: Intent) -> None:
+                await self.under_way(intent, super().cancel(intent))
+
+            async def under_way(self, intent: Intent, sending: Any) -> None:
+                nonlocal most
+                assert intent.command.order_id not in under_way, "two requests of one order at once"
+                under_way.append(intent.command.order_id)
+                most = max(most, len(under_way))
+                await asyncio.sleep(0.02)
+                under_way.remove(intent.command.order_id)
+                await sending
+
+        await scene.start(connector=Window)
+        placed = [scene.trading.place(limit_price=f"{50 + number}.00") for number in range(12)]
+        await scene.until(lambda: len(begun) == 12)
+        scene.trading.amendment.cancel_many(scene.trading.principal, [order.order_id for order in placed])
+        for order in placed:
+            await scene.becomes(order, OrderState.CANCELED)
+        assert begun == sorted(begun)
+        assert 1 < most <= 4
 
     story(tell)

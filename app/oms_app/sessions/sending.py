@@ -53,6 +53,7 @@ class Sender:
     ) -> None:
         self.outcomes: list[Outcome] = []
         self._timeout_s = capabilities.ack_timeout.total_seconds() * timing.ack_timeout_factor
+        self._at_once = capabilities.window
         self._lease = lease
         self._contact = contact
         self._timing = timing
@@ -92,22 +93,49 @@ class Sender:
             await event.wait()
 
     async def run(self, connector: Callable[[], BrokerConnector | None]) -> None:
-        """Send what comes, until cancelled. Raises LeaseLost when another session has the lease."""
-        while True:
-            intent = await self._queue.get()
-            present = connector()
-            if present is None:
-                self._keep_back(intent, "connection_closed")
-                raise ConnectionLost("the connector is closed")
-            if self._lease.is_lost:
-                self._lease.require()
-            why = self._why_not(intent)
-            if why is not None:
-                self._keep_back(intent, why)
-                continue
-            outcome = await self._sent(present, intent)
-            if outcome is not None:
-                self._add(outcome)
+        """Send what comes, until cancelled. Raises LeaseLost when another session has the lease.
+
+        Up to the connector's `window` requests are under way at once, begun in their order, one for each order.
+        """
+        flights: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                intent = await self._queue.get()
+                try:
+                    await self._room(flights, intent)
+                except asyncio.CancelledError:
+                    self._keep_back(intent, "connection_closed")
+                    raise
+                present = connector()
+                if present is None:
+                    self._keep_back(intent, "connection_closed")
+                    raise ConnectionLost("the connector is closed")
+                if self._lease.is_lost:
+                    self._lease.require()
+                why = self._why_not(intent)
+                if why is not None:
+                    self._keep_back(intent, why)
+                elif self._at_once == 1:
+                    await self._fly(present, intent)
+                else:
+                    flight = asyncio.create_task(self._fly(present, intent))
+                    flights.add(flight)
+                    flight.add_done_callback(flights.discard)
+                    await asyncio.sleep(0)  # it begins before the next one
+        finally:
+            for flight in flights:
+                flight.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _room(self, flights: set[asyncio.Task[None]], intent: Intent) -> None:
+        """Return when this intent may begin: the window has room, and nothing of its order is under way."""
+        while flights and (len(flights) >= self._at_once or intent.command.order_id in self._in_flight):
+            await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _fly(self, connector: BrokerConnector, intent: Intent) -> None:
+        outcome = await self._sent(connector, intent)
+        if outcome is not None:
+            self._add(outcome)
 
     def _why_not(self, intent: Intent) -> str | None:
         """Why this may not go out now, or None."""
