@@ -1,6 +1,5 @@
-"""The broker's side as a test says it, shown to the real flow of a seeded tenant: differences, foreign orders, reports."""
+"""The broker's side as a test says it, shown to the real flow of a seeded tenant: differences, orders, reports."""
 
-import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -108,8 +107,3 @@ class BrokerSide:
 
     def _in_turn(self, work: Any) -> Any:
         return self.services.desk.transact(self.tenant_id, self.ledger_id, work)
-
-
-def other_account() -> str:
-    """The id of an account that nobody has."""
-    return str(uuid.uuid4())
