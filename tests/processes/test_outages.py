@@ -24,6 +24,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
+LEASE_S = 6.0
 TAKE_OVER_S = 10.0
 BACK_S = 10.0
 SLACK = float(os.environ.get("OMS_TIME_FACTOR", "1")) * 2
@@ -121,7 +122,7 @@ def test_the_database_is_killed_and_comes_back(system: System, server: PostgresS
                 assert int(answer.headers["Retry-After"]) >= 1
         assert max(waits) < 8 * SLACK
         assert waits[-1] < 1 * SLACK
-        time.sleep(4)
+        time.sleep(LEASE_S + 2)
         done = json.loads(system.oms("orders", "cancel-all", "--now", "--json").stdout)
         assert [one["sent"] for process in done["processes"] for one in process["connections"]] == [[working]]
         assert (system.home / "journal").is_dir()
@@ -137,6 +138,7 @@ def test_the_database_is_killed_and_comes_back(system: System, server: PostgresS
         events = api.get(f"/orders/{working}/events").json()["items"]
     assert [event["kind"] for event in events].count("cancel_requested") <= 1
     assert (system.home / "logs" / "session.log").read_text().count("status=CONNECTING") == statuses
+    assert "lease_taken_anew" in (system.home / "logs" / "session.log").read_text()
     assert system.broker_orders()["doubled"] == []
     system.verify()
     print(f"\nrefused after {[round(wait, 2) for wait in waits]} s; traded {took:.1f} s after the return")

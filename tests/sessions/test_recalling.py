@@ -148,7 +148,7 @@ def test_what_waits_in_the_queue_is_not_sent_after_cancel_all_and_ends_never_sen
         gate.set()
         done = await cancelling
         assert first.order_id in done.sent
-        ended = await scene.becomes(second, OrderState.EXPIRED, OrderState.CANCELED)
+        ended = await scene.becomes(second, OrderState.CANCELED)
         assert ended.evidence is Evidence.NEVER_SENT
         assert (await scene.becomes(first, OrderState.CANCELED)).evidence is Evidence.BROKER
         assert len(scene.at_broker()) == 1

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from oms_app.flow.desk import Turn
 from oms_kernel import engine
 from oms_kernel.contracts.broker import BrokerCapabilities, Command, Intent, WireIdentity
-from oms_kernel.domain.events import OrderExpired, OrderRejected, ReplaceRefused
+from oms_kernel.domain.events import OrderCanceled, OrderExpired, OrderRejected, ReplaceRefused
 from oms_kernel.domain.ids import ConnectionId, OrderId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus, RequestKind, RequestStatus
@@ -118,12 +118,13 @@ def book_unsent(turn: Turn, intent: Intent, reason_code: str) -> None:
     """Record that a committed intent never went out: the session that was to send it says so of itself.
 
     Only who held the lease it was committed under may know this, and only while no other had the lease since.
-    A place ends EXPIRED, a change is refused; a cancel stays as it is and goes out again.
+    A place ends EXPIRED (CANCELED, when a person held it back), a change is refused; a cancel goes out again.
     """
     order = turn.batch.book.orders[intent.command.order_id]
     if intent.command.kind is RequestKind.PLACE:
         if order.is_active and order.place is RequestStatus.SENT and order.lease_token == intent.lease_token:
-            turn.batch.record(engine.never_sent(order, OrderExpired, reason_code))
+            ended = OrderCanceled if reason_code == "canceled_before_send" else OrderExpired
+            turn.batch.record(engine.never_sent(order, ended, reason_code))
     elif intent.command.kind is RequestKind.REPLACE:
         replace = order.replace
         ours = replace is not None and replace.attempt == intent.command.attempt

@@ -84,7 +84,10 @@ class Sessions:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
         self._signals.listen(lambda: loop.call_soon_threadsafe(self.ring))
-        await self._control.open()
+        try:
+            await self._control.open()
+        except OSError as error:  # orders are served all the same; `cancel all` has to go through the API
+            log.error("control_socket_not_opened", error=str(error))
         pulse = asyncio.create_task(self._pulse())
         try:
             while not self._stopping.is_set():
