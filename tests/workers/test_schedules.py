@@ -115,7 +115,8 @@ def test_a_due_schedule_is_fired_once_whoever_leads_and_missed_hours_are_made_up
 ) -> None:
     first = Candidate(fresh, "first")
     first.leader.turn()
-    assert first.sent == [], "a new system has nothing to make up for"
+    assert set(first.sent) <= {PURGE_ANSWERS, PURGE_DELIVERIES, PURGE_SIGN_INS}, "what was never due is due at once"
+    first.sent.clear()
     long_ago(fresh, PURGE_ANSWERS, timedelta(hours=5))
     assert first.leader.turn() == [PURGE_ANSWERS]
     assert first.leader.turn() == []

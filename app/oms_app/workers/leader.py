@@ -127,10 +127,6 @@ class Leader:
             if not schedules.fire(unit, schedule.name, row.fired_at if row is not None else None, self._holder):
                 return False
             fired_at = unit.now
-            if row is None:
-                # Its first hour is the next one: a new system has nothing to make up for.
-                schedules.finish(unit, schedule.name)
-                return False
         self._send(schedule.name, scheduled_at=fired_at.isoformat())
         return True
 
@@ -143,7 +139,7 @@ class Leader:
 
 
 def is_due(schedule: Schedule, row: ScheduleRow | None, now: datetime) -> bool:
-    """Whether an hour of the schedule has passed since it was due last."""
+    """Whether an hour of the schedule has passed since it was due last; one that never was is due now."""
     return row is None or next_time(schedule, row.fired_at) <= now
 
 
