@@ -29,6 +29,7 @@ from oms_app.sessions.recalling import Recalled, Recalling
 from oms_app.sessions.sending import Sender
 from oms_app.sessions.settling import Connected, Settling
 from oms_app.sessions.status_row import StatusRow
+from oms_app.sessions.tasks import ended, waited
 from oms_app.sessions.timing import Timing
 from oms_kernel.contracts.broker import BrokerConnector
 from oms_kernel.contracts.plugin import parse_params
@@ -172,7 +173,7 @@ class ConnectionRunner:
             sending = partial(self._sender.run, lambda: present.connector)
             pumping = partial(self._waiting_out, self._pump.work)
             opening = partial(self._open, connector)
-            stopping = asyncio.create_task(self._stopped())
+            stopping = asyncio.create_task(waited(self._stopping))
             tasks = [asyncio.create_task(part()) for part in (pumping, sending, opening, self._write_quotes)]
             tasks.append(stopping)
             pending: set[asyncio.Task[None]] = set(tasks)
@@ -184,7 +185,7 @@ class ConnectionRunner:
                     return
         finally:
             present.reconciled_as = None
-            await _cancelled(tasks)
+            await ended(tasks)
             await self._close(connector, host)
 
     async def _open(self, connector: BrokerConnector) -> None:
@@ -200,13 +201,13 @@ class ConnectionRunner:
 
     async def _until_regained(self, work: Coroutine[Any, Any, None]) -> None:
         """Let the work go on until the lease is taken anew; its failure ends the session."""
-        tasks = [asyncio.create_task(work), asyncio.create_task(_waited(self._regained))]
+        tasks = [asyncio.create_task(work), asyncio.create_task(waited(self._regained))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await _cancelled(tasks)
+            await ended(tasks)
 
     async def _reconcile(self, connector: BrokerConnector) -> Comparing:
         """Ask for the broker's state and book it; then places and changes may go out, under this very lease."""
@@ -238,9 +239,6 @@ class ConnectionRunner:
             heard.booked.cancel()
         if self._stopping.is_set():
             await self._status.tell("DISCONNECTED", "the session was stopped")
-
-    async def _stopped(self) -> None:
-        await self._stopping.wait()
 
     async def _waiting_out(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of the work, done again while the database is away or the lease has lapsed."""
@@ -294,20 +292,6 @@ class ConnectionRunner:
         return Settling(connection_id, self._class.capabilities, self._ledgers, self._lease.token, self._timing)
 
 
-async def _waited(event: asyncio.Event) -> None:
-    await event.wait()
-
-
 def _ledgers_time(turn: Turn) -> tuple[LedgerId, datetime]:
     """The moment by the clock that dates the ledger's intents."""
     return turn.unit.ledger_id, turn.batch.now
-
-
-async def _cancelled(tasks: list["asyncio.Task[None]"]) -> None:
-    """End the tasks. wait_for of Python 3.11 may swallow a cancellation that meets its result: ask again."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)
-    await asyncio.gather(*tasks, return_exceptions=True)

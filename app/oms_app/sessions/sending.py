@@ -12,6 +12,7 @@ import msgspec
 
 from oms_app.sessions.host import BEFORE_WIRE, ConnectionLost
 from oms_app.sessions.lease import HeldLease, StoreContact
+from oms_app.sessions.tasks import ended
 from oms_app.sessions.timing import Timing
 from oms_kernel.contracts.broker import BrokerCapabilities, BrokerConnector, Intent, Refused
 from oms_kernel.domain.ids import OrderId
@@ -123,9 +124,7 @@ class Sender:
                     flight.add_done_callback(flights.discard)
                     await asyncio.sleep(0)  # it begins before the next one
         finally:
-            for flight in flights:
-                flight.cancel()
-            await asyncio.gather(*flights, return_exceptions=True)
+            await ended(list(flights))
 
     async def _room(self, flights: set[asyncio.Task[None]], intent: Intent) -> None:
         """Return when this intent may begin: the window has room, and nothing of its order is under way."""
