@@ -224,6 +224,9 @@ REQUEST_TABLE: dict[tuple[RequestKind, RequestStatus, Signal], RequestStatus] = 
 }
 
 
+_OPEN_REQUESTS = (RequestStatus.REQUESTED, RequestStatus.SENT, RequestStatus.IN_DOUBT)
+
+
 def next_status(status: OrderStatus, word: Word) -> OrderStatus:
     """The status after a broker's word: total over all pairs."""
     return STATUS_TABLE[status, word]
@@ -239,7 +242,7 @@ def next_request(kind: RequestKind, status: RequestStatus, signal: Signal) -> Re
 
 def is_open_request(status: RequestStatus | None) -> bool:
     """Whether a request is under way and its outcome unknown."""
-    return status in (RequestStatus.REQUESTED, RequestStatus.SENT, RequestStatus.IN_DOUBT)
+    return status in _OPEN_REQUESTS
 
 
 _PLAIN_STATES = {
@@ -262,16 +265,17 @@ def derive_state(
     """The state that users see, first match wins: terminal, in doubt, pending, held, not yet proved, working."""
     if status in _PLAIN_STATES:
         return _PLAIN_STATES[status]
-    precedence = (
-        (RequestStatus.IN_DOUBT in (place, replace), OrderState.IN_DOUBT),
-        (is_open_request(cancel), OrderState.PENDING_CANCEL),
-        (is_open_request(replace), OrderState.PENDING_REPLACE),
-        (status is OrderStatus.HELD, OrderState.HELD),
-        (status is OrderStatus.NEW and place is RequestStatus.REQUESTED, OrderState.NEW),
-        (status is OrderStatus.NEW, OrderState.ROUTED),
-        (partly_filled, OrderState.PARTIALLY_FILLED),
-    )
-    return next((state for holds, state in precedence if holds), OrderState.WORKING)
+    if place is RequestStatus.IN_DOUBT or replace is RequestStatus.IN_DOUBT:
+        return OrderState.IN_DOUBT
+    if is_open_request(cancel):
+        return OrderState.PENDING_CANCEL
+    if is_open_request(replace):
+        return OrderState.PENDING_REPLACE
+    if status is OrderStatus.HELD:
+        return OrderState.HELD
+    if status is OrderStatus.NEW:
+        return OrderState.NEW if place is RequestStatus.REQUESTED else OrderState.ROUTED
+    return OrderState.PARTIALLY_FILLED if partly_filled else OrderState.WORKING
 
 
 FIX_ORD_STATUS: dict[OrderState, str | None] = {

@@ -38,10 +38,22 @@ class Job(Protocol[R_co]):
 class _Waiter(Generic[R]):
     def __init__(self, job: Job[R]) -> None:
         self.job = job
-        self.wake = threading.Event()
+        self.called = False
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self.done = False
         self.answer: R | None = None
         self.error: BaseException | None = None
+
+    def wait(self) -> None:
+        """Stand until `call`."""
+        self._gate.acquire()
+
+    def call(self) -> None:
+        """Let the waiter go on; it is called once."""
+        if not self.called:
+            self.called = True
+            self._gate.release()
 
     def finish(self, answer: R | None, error: BaseException | None) -> None:
         self.answer, self.error, self.done = answer, error, True
@@ -65,7 +77,7 @@ class Lane:
             self._busy = True
         if not leads:
             try:
-                waiter.wake.wait()
+                waiter.wait()
             except BaseException:
                 self._leave(waiter)
                 raise
@@ -85,13 +97,14 @@ class Lane:
             for waiter in batch:
                 if not waiter.done:
                     waiter.finish(None, RuntimeError("the batch ended without an answer"))
-                waiter.wake.set()
-            with self._lock:
+            with self._lock:  # the next leader first: it is on its way to the database while the others answer
                 self._hand_over()
+            for waiter in batch:
+                waiter.call()
 
     def _hand_over(self) -> None:
         if self._waiting:
-            self._waiting[0].wake.set()
+            self._waiting[0].call()
         else:
             self._busy = False
 
@@ -100,7 +113,7 @@ class Lane:
         with self._lock:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-                if waiter.wake.is_set():
+                if waiter.called:
                     self._hand_over()
 
     def _take(self) -> list[_Waiter[Any]]:

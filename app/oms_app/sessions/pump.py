@@ -98,6 +98,7 @@ class Pump:
         self._disowned_as: dict[LedgerId, int] = {}
         self._unsettled: set[LedgerId] = set(connection.ledgers)
         self._housekeeping_at = 0.0
+        self._rests_until = 0.0
 
     def look_everywhere(self) -> None:
         """Have the next turns look at every ledger."""
@@ -126,11 +127,13 @@ class Pump:
             if self._lease.is_lost:
                 self._lease.require()
             now = time.monotonic()
-            moved = await self._ledgers.moved()
+            # What was heard leads to a transaction anyway, and that sees the ledger.
+            moved = not host.heard and await self._ledgers.moved()
             tidy = await self._keep_house(now)
             if host.heard or self._sender.outcomes or self._recalling.pending or self._is_to_disown() or moved or tidy:
                 if moved or host.heard:
                     busy_until = now + self._timing.busy_for_s
+                await self._rest()
                 await self.cycle(sends=True, tidy=tidy)
                 await self._settle(tidy)
             idle_s = self._poll_s(self._timing.idle_poll_s)
@@ -138,6 +141,7 @@ class Pump:
 
     async def cycle(self, *, sends: bool, tidy: bool = False) -> None:
         """One transaction for each ledger: outcomes and reports in, intents out; then answer and hand over to send."""
+        began = time.monotonic()
         host = self._present.current_host()
         heard, host.heard = host.heard, []
         self._booking = heard
@@ -159,6 +163,14 @@ class Pump:
                 await self._recalling.booked(early)
         finally:
             self._booking = []
+            ended = time.monotonic()
+            self._rests_until = ended + min(ended - began, self._timing.longest_rest_s)
+
+    async def _rest(self) -> None:
+        """Leave the ledger to others for as long as the last transaction took; what comes meanwhile goes into one."""
+        left_s = self._rests_until - time.monotonic()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
 
     async def _keep_house(self, now: float) -> bool:
         """Whether it is time to look for what is overdue; what waits to be told or read beside is done at once."""

@@ -163,7 +163,8 @@ class Sender:
         done = self._in_flight[order_id] = asyncio.Event()
         look = BEFORE_WIRE.set(lambda: self._look_again(intent))
         try:
-            await asyncio.wait_for(send(intent), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                await send(intent)
         except Refused as refusal:
             return Outcome(intent, Fate.REFUSED, str(refusal))
         except asyncio.CancelledError:

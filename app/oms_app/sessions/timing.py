@@ -11,6 +11,8 @@ class Timing(msgspec.Struct, frozen=True):
     idle_poll_s: float = 0.1
     busy_poll_s: float = 0.01
     busy_for_s: float = 1.0
+    longest_rest_s: float = 0.02
+    """A session rests as long as its last transaction took, at most this: more comes together, and others get turns."""
     housekeeping_s: float = 0.5
     quotes_s: float = 0.25
     maximum_pause_s: float = 10

@@ -6,19 +6,18 @@ Rows travel as one JSON text for each table, so that a batch of any size is one 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 
 import msgspec
-import psycopg
 from psycopg import pq
 from sqlalchemy import Connection
 
-from oms_app.store.postgres_wire import BEGIN, COMMIT, Command, Wire
+from oms_app.store.config_rows import connection_resource
+from oms_app.store.postgres_wire import BEGIN, COMMIT, Command, wire_of
 from oms_app.store.projected_tables import Projection, Rows
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.unit_of_work import UnknownLedger
 from oms_kernel.domain.events import Recorded, decode_event
-from oms_kernel.domain.ids import EventId, LedgerId, TenantId
+from oms_kernel.domain.ids import ConnectionId, EventId, LedgerId, TenantId
 
 _LOCK = (
     "WITH locked AS MATERIALIZED (SELECT seq, config_version, set_config('app.tenant_id', $1, true) AS scope"
@@ -31,8 +30,9 @@ _TAIL = (
     "SELECT seq, event_id, kind, version, recorded_at AT TIME ZONE 'UTC', payload FROM event_log"
     " WHERE tenant_id = $1::uuid AND ledger_id = $2::uuid AND seq > $3::bigint ORDER BY seq"
 )
-_COUNT_EVENTS = "SELECT count(*) FROM event_log WHERE tenant_id = %s AND event_id = ANY(%s::uuid[])"
-_WIRE = "oms_wire"
+_COUNT_EVENTS = "SELECT count(*) FROM event_log WHERE tenant_id = $1::uuid AND event_id = ANY($2::uuid[])"
+_LEASE = "SELECT token FROM leases WHERE resource = $1 AND expires_at > $2::timestamptz"
+_HEADS = "SELECT ledger_id, seq FROM ledgers WHERE ledger_id = ANY($1::uuid[])"
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -47,18 +47,12 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         self._pending: list[tuple[Projection, str]] = []
         self._head_moves: tuple[str, str, str] | None = None
         self._fetched_tail: list[Recorded] = []
+        self._lease_tokens: dict[ConnectionId, int | None] = {}
 
     def lock(self) -> None:
         """Begin with the lock; then clock, versions and the probable tail in the same round trip."""
         self._transaction = self.connection.begin()
-        pooled = self.connection.connection
-        driver = pooled.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        self._driver: psycopg.Connection[Any] = driver
-        wire = pooled.info.get(_WIRE)
-        if wire is None:
-            wire = pooled.info[_WIRE] = Wire(driver)
-        self._wire: Wire = wire
+        self._wire = wire_of(self.connection)
         commands: list[Command] = [(BEGIN, ()), (_LOCK, (self.tenant_id, self.ledger_id))]
         if self._expected_head is not None:
             commands.append((_TAIL, (self.tenant_id, self.ledger_id, str(self._expected_head))))
@@ -70,6 +64,13 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         self.config_version = int(config_version)
         self.now, self.catalogue_version = _instant(now), int(catalogue_version)
         self._fetched_tail = [recorded for tail in tails for recorded in _events(tail)]
+
+    def lease_token(self, connection_id: ConnectionId) -> int | None:
+        """See SqlLedgerUnit; prepared and asked once: a session needs it in each transaction, under the lock."""
+        if connection_id not in self._lease_tokens:
+            (rows,) = self._wire.run([(_LEASE, (connection_resource(connection_id), self.now.isoformat()))])
+            self._lease_tokens[connection_id] = int(_text(rows, 0, 0)) if rows.ntuples else None
+        return self._lease_tokens[connection_id]
 
     def commit(self) -> None:
         """Send everything that waits together with COMMIT; durable when this returns."""
@@ -91,10 +92,8 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         self._head_moves = (str(seq), recorded_at.isoformat(), str(int(config_changed)))
 
     def _count_events(self, event_ids: Sequence[EventId]) -> int:
-        row = self._driver.execute(_COUNT_EVENTS, (self.tenant_id, list(event_ids))).fetchone()
-        assert row is not None
-        count: int = row[0]
-        return count
+        (rows,) = self._wire.run([(_COUNT_EVENTS, (self.tenant_id, _array(event_ids)))])
+        return int(_text(rows, 0, 0))
 
     def _flush(self) -> None:
         waiting = self._waiting()
@@ -109,6 +108,16 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         moves, self._head_moves = self._head_moves, None
         statement = _statement(tuple(projection for projection, _ in pending), moves is not None)
         return [(statement, [self.tenant_id, self.ledger_id, *(rows for _, rows in pending), *(moves or ())])]
+
+
+def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
+    """The last seq of each known ledger of these, on a connection without a transaction."""
+    (rows,) = wire_of(connection).run([(_HEADS, (_array(ledger_ids),))])
+    return {LedgerId(_text(rows, row, 0)): int(_text(rows, row, 1)) for row in range(rows.ntuples)}
+
+
+def _array(ids: Sequence[str]) -> str:
+    return f"{{{','.join(ids)}}}"
 
 
 def _events(rows: pq.abc.PGresult) -> list[Recorded]:

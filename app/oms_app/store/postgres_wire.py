@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
+from sqlalchemy import Connection
 
 from oms_app.store.outage import Outage
 
@@ -24,7 +25,19 @@ LOOK_UP_MS = 100
 
 Parameter = str | None
 Command = tuple[str, Sequence[Parameter]]
+_WIRE = "oms_wire"
 _FAILED = frozenset({pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR})
+
+
+def wire_of(connection: Connection) -> "Wire":
+    """The wire of a pooled connection; it lives as long as the connection to the server."""
+    pooled = connection.connection
+    wire: Wire | None = pooled.info.get(_WIRE)
+    if wire is None:
+        driver = pooled.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        wire = pooled.info[_WIRE] = Wire(driver)
+    return wire
 
 
 class Wire:

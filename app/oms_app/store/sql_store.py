@@ -137,7 +137,9 @@ class SqlStore:
         """The last seq of each ledger: one statement, for everybody polls it."""
         with self._connected(self.readers) as connection:
             if self.dialect == "postgresql":
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                from oms_app.store import postgres_ledger_unit
+
+                return postgres_ledger_unit.heads(connection, ledger_ids)
             return log_rows.heads(connection, ledger_ids)
 
     def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
