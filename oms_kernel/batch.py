@@ -51,6 +51,12 @@ class LedgerState:
             self.book.apply(recorded)
             _remember(remembering, self.memories, recorded)
 
+    def remember(self, events: Iterable[Recorded]) -> None:
+        """Tell events to the rules only: the book knows them, the memories do not yet."""
+        remembering = [rule for rule in self.rules if rule.stateful]
+        for recorded in events:
+            _remember(remembering, self.memories, recorded)
+
     def change_rules(
         self,
         rules: Sequence[RememberingRule],

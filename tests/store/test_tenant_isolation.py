@@ -27,7 +27,7 @@ from oms_app.store.queries import ExecutionFilter, OrderFilter, Paging, Position
 from oms_app.store.scoping import UnscopedStatement, check
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import APPEND_ONLY, LEDGERS, LIMITS, ORDERS, PERISHABLE, TENANTS, TableClass, tables_of
-from oms_app.store.unit_of_work import Conflict, RowRefused, UnsafeRole
+from oms_app.store.unit_of_work import Conflict, RowRefused, Snapshot, UnsafeRole
 from oms_app.store.verify import verify
 from oms_kernel.domain.lifecycle import Word
 
@@ -297,6 +297,8 @@ def use_everything(scribe: Any) -> None:
         webhooks.list_deliveries(unit, page), webhooks.get_webhook(unit, scribe.ledger_id)
     store.account_directory(tenant_id), store.ledger_of_order(tenant_id, order.order_id)
     store.events(tenant_id, scribe.ledger_id, 0)
+    store.put_snapshot(tenant_id, scribe.ledger_id, Snapshot(seq=1, version="v", book=b"b"))
+    store.snapshot(tenant_id, scribe.ledger_id, "v"), store.snapshot_seq(tenant_id, scribe.ledger_id, "v")
     with store.tenant_unit(tenant_id) as unit:
         unit.connection.execute(
             text("SELECT count(*) FROM unbooked_reports WHERE tenant_id = :tenant"), {"tenant": tenant_id}

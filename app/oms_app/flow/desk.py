@@ -17,6 +17,7 @@ import structlog
 from oms_app.flow.boards import ConnectionBoard, QuoteBoard
 from oms_app.flow.catching_up import FarBehind, is_far_ahead, read_up, recent_events
 from oms_app.flow.errors import OutcomeUnknown, Unavailable
+from oms_app.flow.snapshots import Snapshots
 from oms_app.store.unit_of_work import (
     CommitUnknown,
     ConnectionState,
@@ -31,6 +32,7 @@ from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Recorded, Severity
 from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
+from oms_kernel.domain.past import pack
 from oms_kernel.guard import RuleHung
 from oms_kernel.view import LedgerView
 
@@ -43,6 +45,8 @@ log = structlog.get_logger(__name__)
 
 SETTLE_ATTEMPTS = 16
 SETTLE_PAUSE_S = 0.25
+KEPT_UNPACKED = 2_000
+"""The last ended orders and executions of a ledger, which broker and callers still ask about."""
 REREADS = 1000
 
 
@@ -125,6 +129,7 @@ class LedgerCache:
         self._hung: dict[str, str] = {}
         """Plugins that hung here and whose quarantine is not committed yet -> the rule that hung."""
         self._lock = threading.Lock()
+        self._snapshots = Snapshots(desk.store, tenant_id, ledger_id)
 
     def transact(self, work: Callable[[Turn], T]) -> T:
         """See Desk.transact. When a rule hangs, its plugin is quarantined and `work` done again without it."""
@@ -177,10 +182,15 @@ class LedgerCache:
                 raise Unavailable("the database was lost; nothing was stored", fix="try again") from error
         if turn.batch.events:
             self._adopt(turn.batch)
+        pack(self.state.book, KEPT_UNPACKED)
+        self._snapshots.consider(self.state.book)
         return result
 
     def _read_up(self, head: int) -> None:
+        """Begin at a snapshot, if there is one and nothing is known yet, and fold the rest without the lock."""
         try:
+            if not self.state.book.seq:
+                self._snapshots.restore(self.state, head)
             read_up(self.desk.store, self.tenant_id, self.ledger_id, lambda: self.state.book.seq, head, self._fold)
         except StoreUnavailable as error:
             raise Unavailable("the database cannot be reached; nothing was stored", fix="try again") from error
@@ -250,6 +260,7 @@ class LedgerCache:
     def _fold(self, events: Sequence[Recorded]) -> None:
         try:
             self.state.fold(events)
+            pack(self.state.book, KEPT_UNPACKED)
         except BaseException:
             self._forget()
             raise

@@ -254,6 +254,17 @@ RULE_DENIALS = tenant_table(
     audited=False,
 )
 """Verdicts that denied, as search rows; the verdicts themselves travel in the event."""
+LEDGER_SNAPSHOTS = tenant_table(
+    "ledger_snapshots",
+    Column("ledger_id", Id(), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("fold_version", String(40), nullable=False),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    Column("book", Octets, nullable=False),
+    key=["ledger_id"],
+    audited=False,
+)
+"""Caches from which a process starts; each may be thrown away at any time."""
 ORDER_TEXTS = tenant_table(
     "order_texts",
     Column("order_id", Id(), nullable=False),
@@ -283,6 +294,7 @@ ALERTS = tenant_table(
     Index(None, "tenant_id", "severity", "alert_id"),
     Index(None, "tenant_id", "account_id", "alert_id"),
     Index(None, "tenant_id", "source", "alert_id"),
+    Index("ix_alerts_raised_at", "tenant_id", "raised_at"),
     Index(
         "ix_alerts_open",
         "tenant_id",
@@ -325,6 +337,7 @@ RECONCILIATION_BREAKS = tenant_table(
     Index(None, "tenant_id", "account_id", "break_id"),
     Index(None, "tenant_id", "break_type", "break_id"),
     Index(None, "tenant_id", "severity", "break_id"),
+    Index("ix_reconciliation_breaks_found_at", "tenant_id", "found_at"),
     Index(
         "ix_reconciliation_breaks_open",
         "tenant_id",

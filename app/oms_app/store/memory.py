@@ -18,6 +18,7 @@ from oms_app.store.unit_of_work import (
     LedgerUnit,
     LimitRow,
     Route,
+    Snapshot,
     StoredAnswer,
     StoreUnavailable,
     UnbookedReport,
@@ -67,6 +68,7 @@ class MemoryStore:
         self._lock_timeout_s = lock_timeout_s
         self._guard = threading.Lock()
         self._ledgers: dict[LedgerId, Ledger] = {}
+        self._snapshots: dict[tuple[TenantId, LedgerId], Snapshot] = {}
         self._instruments: dict[InstrumentId, Instrument] = {}
         self._calendars: dict[str, Calendar] = {ALWAYS_OPEN.name: ALWAYS_OPEN}
         self._catalogue_version = 1
@@ -198,6 +200,22 @@ class MemoryStore:
                 return ledger.events[after_seq : after_seq + limit]
             wanted = (one for one in ledger.events[after_seq:] if one.event.account_id in account_ids)
             return list(islice(wanted, limit))
+
+    def snapshot(self, tenant_id: TenantId, ledger_id: LedgerId, version: str) -> Snapshot | None:
+        """The ledger's snapshot of this version of the fold, or None."""
+        found = self._snapshots.get((tenant_id, ledger_id))
+        return found if found is not None and found.version == version else None
+
+    def snapshot_seq(self, tenant_id: TenantId, ledger_id: LedgerId, version: str) -> int:
+        """Where that snapshot stands; 0 without one."""
+        found = self.snapshot(tenant_id, ledger_id, version)
+        return found.seq if found is not None else 0
+
+    def put_snapshot(self, tenant_id: TenantId, ledger_id: LedgerId, snapshot: Snapshot) -> None:
+        """Replace the ledger's snapshot, unless a later one of the same version stands there already."""
+        with self._guard:
+            if snapshot.seq > self.snapshot_seq(tenant_id, ledger_id, snapshot.version):
+                self._snapshots[tenant_id, ledger_id] = snapshot
 
     def order(self, tenant_id: TenantId, order_id: OrderId) -> Order | None:
         """The stored projection of an order, or None."""

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from oms_app.store import config_rows, log_rows, scoping, tenants
+from oms_app.store import config_rows, log_rows, scoping, snapshots, tenants
 from oms_app.store.engines import (
     BUSY_TIMEOUT_S,
     SERVING_ROLE,
@@ -30,7 +30,7 @@ from oms_app.store.rows_unit import SqlRowsUnit
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.sqlite_ledger_unit import SqliteLedgerUnit
 from oms_app.store.tables import ORDERS
-from oms_app.store.unit_of_work import AccountDirectory, LedgerUnit, RowsUnit, StoreUnavailable
+from oms_app.store.unit_of_work import AccountDirectory, LedgerUnit, RowsUnit, Snapshot, StoreUnavailable
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import LedgerId, OrderId, TenantId
 from oms_kernel.domain.market import Quote
@@ -159,6 +159,21 @@ class SqlStore:
         """Committed events after a seq, in order, at most `limit`; of some accounts only, when named."""
         with self.read_unit(tenant_id) as unit:
             return log_rows.events_after(unit.connection, tenant_id, ledger_id, after_seq, limit, account_ids)
+
+    def snapshot(self, tenant_id: TenantId, ledger_id: LedgerId, version: str) -> Snapshot | None:
+        """The ledger's snapshot of this version of the fold, or None."""
+        with self.read_unit(tenant_id) as unit:
+            return snapshots.get_snapshot(unit.connection, tenant_id, ledger_id, version)
+
+    def snapshot_seq(self, tenant_id: TenantId, ledger_id: LedgerId, version: str) -> int:
+        """Where that snapshot stands; 0 without one."""
+        with self.read_unit(tenant_id) as unit:
+            return snapshots.snapshot_seq(unit.connection, tenant_id, ledger_id, version)
+
+    def put_snapshot(self, tenant_id: TenantId, ledger_id: LedgerId, snapshot: Snapshot) -> None:
+        """Replace the ledger's snapshot, unless a later one of the same version stands there already."""
+        with self.tenant_unit(tenant_id) as unit:
+            snapshots.put_snapshot(unit, ledger_id, snapshot)
 
     def quotes(self, received_after: datetime | None) -> Sequence[Quote]:
         """The last quotes, all or those received since."""

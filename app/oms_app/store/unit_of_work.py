@@ -263,8 +263,25 @@ class RowsUnit(Protocol):
     now: datetime
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """A book after `seq` events, frozen by a build whose fold has this version."""
+
+    seq: int
+    version: str
+    book: bytes
+
+
 class Store(Protocol):
     """A database for one process; thread-safe."""
+
+    def snapshot(self, tenant_id: TenantId, ledger_id: LedgerId, version: str) -> Snapshot | None:
+        """The ledger's snapshot of this version of the fold, or None."""
+
+    def snapshot_seq(self, tenant_id: TenantId, ledger_id: LedgerId, version: str) -> int:
+        """Where that snapshot stands; 0 without one."""
+
+    def put_snapshot(self, tenant_id: TenantId, ledger_id: LedgerId, snapshot: Snapshot) -> None:
+        """Replace the ledger's snapshot, unless a later one of the same version stands there already."""
 
     def account_directory(self, tenant_id: TenantId) -> AccountDirectory:
         """The tenant's open trading accounts with their ledgers, and which broker account routes to which."""
