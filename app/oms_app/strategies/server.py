@@ -12,7 +12,7 @@ import structlog
 
 from oms_app.flow.control import Control
 from oms_app.store import leases, strategies
-from oms_app.store.unit_of_work import Conflict, StoreUnavailable
+from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 from oms_app.strategies import rows
 from oms_app.strategies.process import StrategyFailed
 from oms_app.strategies.run import LostRun, RunLoop, Wiring
@@ -96,7 +96,7 @@ class RunKeeper:
             with self._wiring.store.tenant_unit(self.run.tenant_id) as unit:
                 strategies.set_run_status(unit, self.run.run_id, "STOPPED", expected=rows.OPEN_STATUSES)
             return True
-        except StoreUnavailable as error:
+        except (StoreUnavailable, CommitUnknown) as error:
             log.warning("the database is away", run_id=self.run.run_id, error=str(error))
             self._stopping.wait(FIRST_BACKOFF_S)
             return False
@@ -142,7 +142,7 @@ class RunKeeper:
         try:
             with self._wiring.store.platform_unit() as unit:
                 leases.release(unit, strategies.run_resource(self.run.run_id), self._token)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, CommitUnknown) as error:
             log.warning("a lease was not released", run_id=self.run.run_id, error=str(error))
 
 
@@ -177,7 +177,7 @@ def serve(
                 renewed_at = time.monotonic()
                 for keeper in keepers.values():
                     keeper.renew()
-        except StoreUnavailable as error:
+        except (StoreUnavailable, CommitUnknown) as error:
             log.warning("the database is away", error=str(error))
         stopping.wait(LOOK_EVERY_S)
     for keeper in keepers.values():

@@ -9,7 +9,7 @@ import structlog
 
 from oms_app.flow.chores import DELIVER_WEBHOOK
 from oms_app.store.sql_store import SqlStore
-from oms_app.store.unit_of_work import Conflict, StoreUnavailable
+from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 from oms_app.workers import rows
 from oms_app.workers.delivery import Deliverer
 from oms_app.workers.fan_out import FanOut
@@ -60,7 +60,7 @@ def delivering(deliverer: Deliverer) -> Callable[[str], None]:
     def deliver(webhook_id: str) -> None:
         try:
             deliverer.deliver_due(webhook_id)
-        except (StoreUnavailable, Conflict) as error:
+        except (StoreUnavailable, CommitUnknown, Conflict) as error:
             log.warning("a webhook waits for the database", webhook_id=webhook_id, error=str(error))
 
     return deliver

@@ -10,7 +10,7 @@ import structlog
 from oms_app.flow.chores import PURGE_ANSWERS, PURGE_DELIVERIES, PURGE_SIGN_INS
 from oms_app.store import purging, schedules
 from oms_app.store.sql_store import SqlStore
-from oms_app.store.unit_of_work import ANSWER_LIFE, RowsUnit, StoreUnavailable
+from oms_app.store.unit_of_work import ANSWER_LIFE, CommitUnknown, RowsUnit, StoreUnavailable
 
 DELIVERED_KEPT = timedelta(days=7)
 DEAD_KEPT = timedelta(days=30)
@@ -78,5 +78,5 @@ class Housekeeping:
         try:
             with self._store.platform_unit() as unit:
                 schedules.finish(unit, name, handled=handled, error=error)
-        except StoreUnavailable as away:
+        except (StoreUnavailable, CommitUnknown) as away:
             log.warning("what came of a chore is not noted", chore=name, error=str(away))

@@ -11,7 +11,7 @@ import structlog
 from oms_app.flow.chores import ACTORS, DELIVER_WEBHOOK, Queue
 from oms_app.signals import Signals
 from oms_app.store.sql_store import SqlStore
-from oms_app.store.unit_of_work import Conflict, StoreUnavailable
+from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 from oms_app.workers.delivery import Deliverer
 from oms_app.workers.fan_out import FanOut
 from oms_app.workers.feeding import Feeding, delivering
@@ -73,7 +73,7 @@ def serve(
             news.clear()
             try:
                 moved = feeding is not None and feeding.turn()
-            except (StoreUnavailable, Conflict) as error:
+            except (StoreUnavailable, CommitUnknown, Conflict) as error:
                 log.warning("the database is away or another worker was quicker", error=str(error))
                 stopping.wait(RETRY_S)
                 continue
