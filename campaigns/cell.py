@@ -8,6 +8,8 @@ import http.client
 import os
 import random
 import signal
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,8 +24,8 @@ from campaigns.books import count_states, present_session, read_books
 from campaigns.checks import UNSETTLED, Kind, Violation, violations
 from campaigns.clients import Client, Refused, Reply, Trader
 from campaigns.consumers import Hooks, StreamReader
-from campaigns.ground import Ground
-from campaigns.history import History
+from campaigns.ground import Base, write_broker_config
+from campaigns.history import Answer, History, Told, answer_of
 from campaigns.timing import scaled
 from campaigns.witness import FOLLOWS, TOLD_FILE
 from campaigns.zygote import Birth, Ended, Zygote
@@ -100,43 +102,56 @@ class Slot(msgspec.Struct):
 
 
 class Cell:
-    """See the module. traders: how many client threads; pace: requests a second of all of them."""
+    """See the module. pace: requests a second of all clients; plant: a defect in every process, or empty."""
 
     def __init__(
-        self, ground: Ground, zygote: Zygote, folder: Path, *, seed: int, plant: str = "", pace: float = 10,
-        database_url: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        base: Base,
+        zygote: Zygote,
+        folder: Path,
+        *,
+        seed: int,
+        plant: str = "",
+        pace: float = 10,
+        slots: Sequence[tuple[str, str]] = SLOTS,
+    ) -> None:
         self.random = random.Random(seed)
+        self.account_id = ACCOUNT_ID
         self.history = History()
         self.replies: list[Reply] = []
         self.kills: Counter[str] = Counter()
         self.found: list[Violation] = []
+        self.figures: dict[str, int] = {}
+        self.base = base
         self.folder = folder
-        self._ground = ground
+        self.home = base.home
+        self._broker_home = folder / "broker"
         self._zygote = zygote
         self._seed = seed
         self._plant = plant
         self._settle_s = scaled(SETTLE_S if not plant else PLANTED_SETTLE_S)
         self._pace = pace
-        folder.mkdir(mode=0o700)
-        self.database_url = database_url or ground.new_database()
-        self.store = SqlStore(self.database_url, pool_size=3)
-        self.ports = (free_port(), free_port())
+        for place in (folder, self._broker_home):
+            place.mkdir(mode=0o700, exist_ok=True)
+        self.store = SqlStore(base.database_url, pool_size=3)
+        ports = {name: free_port() for role, name in slots if role == "api"}
+        self.ports = tuple(ports.values())
         self.stream_port = free_port()
         self.hooks = Hooks(HOOKS, seed)
         self._told = folder / "told"
         self._told.touch()
         common = {
-            **settings(), "OMS_HOME": str(folder), "OMS_DATABASE_URL": self.database_url,
-            "OMS_SECRET_KEY": ground.secret_key, "OMS_REDIS_URL": ground.redis_url(), TOLD_FILE: str(self._told),
-            "OMS_STREAM_PORT": str(self.stream_port),
+            **settings(), **base.env, "OMS_HOME": str(self.home), TOLD_FILE: str(self._told),
+            "OMS_STREAM_PORT": str(self.stream_port), "OMS_PORT": str(self.ports[0]),
         }  # fmt: skip
-        ports = dict(zip(("api-0", "api-1"), self.ports, strict=True))
-        self.slots = [
-            Slot(role, name, {**common, "OMS_PORT": str(ports.get(name, self.ports[0]))}) for role, name in SLOTS
-        ]
-        self.client = Client(self.ports, ground.api_key)
-        self._reader = StreamReader(self.stream_port, ground.api_key)
+        self.slots = [Slot(role, name, dict(common)) for role, name in slots]
+        for slot in self.slots:
+            if slot.role == "api":
+                slot.env["OMS_PORT"] = str(ports[slot.name])
+            if slot.role == "sim_broker":
+                slot.env["OMS_HOME"] = str(self._broker_home)
+        self.client = Client(self.ports, base.api_key, self.replies.append)
+        self._reader = StreamReader(self.stream_port, base.api_key)
         self._traders: list[Trader] = []
         self._first_hooked = 0
         self._run: tuple[str, str] | None = None
@@ -163,11 +178,19 @@ class Cell:
         self._run = (strategy_id, run_id)
         for number in range(TRADERS):
             trader = Trader(
-                f"t{number}", Client(self.ports, self._ground.api_key, self.replies.append), self.history,
+                f"t{number}", Client(self.ports, self.base.api_key, self.replies.append), self.history,
                 account_id=ACCOUNT_ID, seed=self._seed, pause_s=TRADERS / self._pace, posting=lambda: None,
             )  # fmt: skip
             self._traders.append(trader)
             trader.start()
+
+    def post(self, client_order_id: str, body: dict[str, Any]) -> str | None:
+        """Place an order of the campaign's own; its id, or None when it was not accepted. Raises Refused."""
+        self.history.ask(client_order_id, body)
+        reply = self.client.exchange("POST", "/api/v1/orders", body)
+        answer = answer_of(reply.status, reply.body) if reply.status else Answer(Told.UNKNOWN)
+        self.history.hear(client_order_id, answer)
+        return answer.order_id if answer.told is Told.STORED else None
 
     def launch(self, slot: Slot, point: str = "", passes: int = 1) -> None:
         """Start the process of a slot, with a failpoint or without."""
@@ -251,8 +274,8 @@ class Cell:
         self.found += self._strategy_violations()
         report = verify(self.store, TENANT_ID, LEDGER_ID)
         self.found += [Violation(Kind.VERIFY, text) for text in report.differences]
-        books = read_books(self.store, self.folder)
-        self.figures: dict[str, int] = {
+        books = read_books(self.store, self._broker_home)
+        self.figures = {
             "orders": len(books.orders), "executions": len(books.executions), "events": report.events,
             "webhooks_repeated": self.hooks.repeated(), "stream_resumed": self._reader.resumed,
         }  # fmt: skip
@@ -267,7 +290,7 @@ class Cell:
                 self._zygote.await_end(slot.pid)
         self.hooks.close()
         self.store.close()
-        self._ground.drop_database(self.database_url)
+        self.base.close()
 
     def _drain(self) -> None:
         """Cancel what rests and wait until nothing is under way. What does not come to rest is found by the checks."""
@@ -336,14 +359,13 @@ class Cell:
     # Inside ----------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self._ground.write_home(self.folder)
+        write_broker_config(self._broker_home)
         with self.store.tenant_unit(TENANT_ID) as unit:
-            row = unit.connection.execute(select(t.BROKER_CONNECTIONS.c.params)).scalar_one()
-            unit.connection.execute(
-                update(t.BROKER_CONNECTIONS)
-                .where(t.BROKER_CONNECTIONS.c.connection_id == CONNECTION_ID)
-                .values(params={**row, "endpoint_file": str(self.folder / "sim_broker.endpoint.json")})
-            )
+            table = t.BROKER_CONNECTIONS
+            mine = (table.c.tenant_id == TENANT_ID, table.c.connection_id == CONNECTION_ID)
+            params = unit.connection.execute(select(table.c.params).where(*mine)).scalar_one()
+            endpoint = str(self._broker_home / "sim_broker.endpoint.json")
+            unit.connection.execute(update(table).where(*mine).values(params={**params, "endpoint_file": endpoint}))
 
     def _must(self, method: str, path: str, body: Any, wanted: int) -> Any:
         """The answer's body; asked again while the set is not able to answer. Raises Stuck."""
@@ -375,6 +397,15 @@ class Cell:
         alive = [slot.name for slot in self.slots if self._zygote.end_of(slot.pid) is None]
         ready = [port for port in self.ports if _answers_ready(port)]
         return f"alive {', '.join(alive)}; session {present_session(self.store)}; ready APIs {len(ready)}"
+
+
+_SAYING = threading.Lock()
+
+
+def say(text: str) -> None:
+    """Tell a person who waits; standard output is for the result."""
+    with _SAYING:
+        print(text, file=sys.stderr, flush=True)
 
 
 class Stuck(Exception):

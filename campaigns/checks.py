@@ -25,6 +25,8 @@ class Kind(StrEnum):
     ORPHAN = "orphan"
     VERIFY = "verify"
     STUCK = "stuck"
+    ANSWER = "answer"
+    SLOW = "slow"
 
 
 class Violation(msgspec.Struct, frozen=True):

@@ -7,8 +7,6 @@ armed when it is started again, so that kills of different roles are under way t
 import faulthandler
 import random
 import signal
-import sys
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from campaigns.cell import Cell, Slot, Stuck, counted
+from campaigns.cell import Cell, Slot, Stuck, counted, say
 from campaigns.checks import Kind, Violation
 from campaigns.failpoints import BY_NAME, POINTS
 from campaigns.ground import Ground, ground
@@ -73,7 +71,7 @@ def deal(n: int, seed: int) -> list[str]:
 
 def prove(plants: Sequence[str], seed: int) -> dict[str, list[Violation]]:
     """What the campaign says of each of these defects, each planted into a small cell of its own, all at once."""
-    with ground(_say) as place:
+    with ground(say) as place:
         zygote = Zygote(place.folder / "zygote.log")
         try:
             with ThreadPoolExecutor(len(plants), thread_name_prefix="cell") as cells:
@@ -95,7 +93,7 @@ def play(names: list[str], n: int, seed: int, plant: str) -> Result:
     count = max(CELLS, -(-len(names) // BATCH)) if len(names) >= len(POINTS) else 1
     batches = [names[number::count] for number in range(count)]
     outcome = Outcome()
-    with ground(_say) as place:
+    with ground(say) as place:
         zygote = Zygote(place.folder / "zygote.log")
         try:
             with ThreadPoolExecutor(CELLS, thread_name_prefix="cell") as cells:
@@ -117,7 +115,7 @@ def play(names: list[str], n: int, seed: int, plant: str) -> Result:
 
 
 def _batch(place: Ground, zygote: Zygote, folder: Path, names: list[str], seed: int, plant: str) -> Outcome:
-    cell = Cell(place, zygote, folder, seed=seed, plant=plant)
+    cell = Cell(place.on_postgres(folder), zygote, folder, seed=seed, plant=plant)
     outcome = Outcome()
     try:
         cell.start()
@@ -127,7 +125,7 @@ def _batch(place: Ground, zygote: Zygote, folder: Path, names: list[str], seed: 
         killed = time.monotonic()
         cell.finish()
         outcome.figures.update(cell.figures)
-        _say(f"{folder.name}: {killed - began:.1f} s of kills, {time.monotonic() - killed:.1f} s until all was counted")
+        say(f"{folder.name}: {killed - began:.1f} s of kills, {time.monotonic() - killed:.1f} s until all was counted")
     except Stuck as error:
         cell.found.append(Violation(Kind.STUCK, f"{folder.name}: {error}"))
     finally:
@@ -135,8 +133,8 @@ def _batch(place: Ground, zygote: Zygote, folder: Path, names: list[str], seed: 
     outcome.found += cell.found
     outcome.kills.update(cell.kills)
     for one in cell.found[:SAID]:
-        _say(f"{folder.name}: {one.kind}: {one.text}")
-    _say(f"{folder.name}: {sum(outcome.points.values())} of {len(names)} points, {len(cell.found)} violations")
+        say(f"{folder.name}: {one.kind}: {one.text}")
+    say(f"{folder.name}: {sum(outcome.points.values())} of {len(names)} points, {len(cell.found)} violations")
     return outcome
 
 
@@ -188,9 +186,7 @@ class _Killing:
             if end.point:
                 self._outcome.points[end.point] += 1
                 left = sum(map(len, self._decks.values()))
-                _say(
-                    f"{self._cell.folder.name}: {end.point} after {time.monotonic() - slot.born_at:.1f} s, {left} left"
-                )
+                say(f"{self._cell.folder.name}: {end.point} after {time.monotonic() - slot.born_at:.1f} s, {left} left")
             elif slot.point:
                 self._put_back(slot.point)
             self._next(slot)
@@ -227,11 +223,3 @@ def _add(outcome: Outcome, other: Outcome) -> None:
     outcome.points.update(other.points)
     outcome.kills.update(other.kills)
     outcome.figures.update(other.figures)
-
-
-_SAYING = threading.Lock()
-
-
-def _say(text: str) -> None:
-    with _SAYING:
-        print(text, file=sys.stderr, flush=True)

@@ -28,6 +28,16 @@ LIMITS: dict[str, dict[str, Any]] = {
 """Wide, so that nearly every order goes the whole way; the other rules and checks stay as the demo sets them."""
 
 
+class Base(msgspec.Struct, frozen=True):
+    """What one cell works on: a database of its own and a home. env: what its processes are told of it."""
+
+    database_url: str
+    api_key: str
+    home: Path
+    env: dict[str, str]
+    close: Callable[[], None]
+
+
 class Ground:
     """Servers and a template. Made by `ground`."""
 
@@ -60,24 +70,33 @@ class Ground:
             services.close()
         return facts.api_key
 
-    def new_database(self) -> str:
-        """The URL of a copy of the template."""
-        return create_database(self.postgres.url, "cell", self._template)
-
-    def drop_database(self, url: str) -> None:
-        """Remove a copy."""
-        if url.startswith("postgres"):
-            drop_database(self.postgres.url, url)
-
-    def redis_url(self) -> str:
-        """The URL of the next of Redis's numbered databases; after the last comes the first."""
+    def on_postgres(self, folder: Path) -> Base:
+        """A copy of the template, and the next of Redis's numbered databases."""
+        home = _new(folder / "home")
+        url = create_database(self.postgres.url, "cell", self._template)
         self._redis_number = (self._redis_number + 1) % 60
-        return numbered(self.redis.url, self._redis_number)
+        redis_url = numbered(self.redis.url, self._redis_number)
+        env = {"OMS_DATABASE_URL": url, "OMS_REDIS_URL": redis_url, "OMS_SECRET_KEY": self.secret_key}
+        return Base(url, self.api_key, home, env, lambda: drop_database(self.postgres.url, url))
 
-    def write_home(self, home: Path) -> None:
-        """What the simulated broker reads."""
-        feed = {"kind": "synthetic", "seed": 7, "prices": starting_prices()}
-        (home / "sim_broker.json").write_bytes(msgspec.json.encode(sim_broker_config(feed)))
+    def on_sqlite(self, home: Path) -> Base:
+        """A database file in a home, as `oms run` keeps it on one machine; no Redis."""
+        _new(home)
+        url = f"sqlite:///{home}/oms.db"
+        api_key = self.fill(url)
+        env = {"OMS_DATABASE_URL": url, "OMS_SECRET_KEY": self.secret_key}
+        return Base(url, api_key, home, env, lambda: None)
+
+
+def write_broker_config(home: Path) -> None:
+    """What the simulated broker reads."""
+    feed = {"kind": "synthetic", "seed": 7, "prices": starting_prices()}
+    (home / "sim_broker.json").write_bytes(msgspec.json.encode(sim_broker_config(feed)))
+
+
+def _new(home: Path) -> Path:
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
 
 
 @contextmanager
