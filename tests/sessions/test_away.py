@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from oms_app.flow import submission
+from oms_app.sessions.lease import awake_and_asleep
 from oms_app.sessions.process import Sessions
 from oms_app.store.memory import ready_connection
 from oms_app.store.unit_of_work import StoreUnavailable
@@ -282,6 +283,84 @@ def test_a_lease_that_another_had_and_gave_back_is_no_longer_the_old_ones_to_go_
             assert not leases.held, "what was taken by the way is given back"
 
         await served(scene, had)
+
+    story(tell)
+
+
+def test_a_session_that_slept_beyond_its_lease_wakes_up_and_sends_nothing_of_what_waited() -> None:
+    async def tell(scene: Scene) -> None:
+        gate = asyncio.Event()
+        connector = slow_connector(scene, gate)
+        await scene.start(connector=connector)
+        first = scene.trading.place(limit_price="90.00")
+        await connector.started.wait()
+        second = scene.trading.place(limit_price="91.00")
+        await scene.becomes(second, OrderState.ROUTED)
+        lease = scene.lease
+        assert lease is not None
+        lease.renewed(awake_and_asleep() - 2 * lease.duration_s)  # the clock that counts sleep went on
+        gate.set()
+        third = scene.trading.place(limit_price="92.00")
+        await asyncio.sleep(0.2)
+        assert scene.at_broker() == []
+        assert scene.trading.order(third.order_id).state is OrderState.NEW
+        lease.renewed(awake_and_asleep())
+        ended = await scene.becomes(second, OrderState.EXPIRED)
+        assert (ended.evidence, ended.reason_code) == (Evidence.NEVER_SENT, "lease_lapsed")
+        assert (await scene.becomes(first, OrderState.REJECTED)).reason_code == "NOT_AT_BROKER"
+        await scene.becomes(third, OrderState.WORKING)
+        assert len(scene.at_broker()) == 1
+
+    story(tell, timing=PATIENT)
+
+
+class Bells:
+    """Signals that a test rings by hand."""
+
+    def __init__(self) -> None:
+        self.bells: list[Callable[[], object]] = []
+
+    def note(self, ledger_id: str) -> None:
+        """Nothing."""
+
+    def listen(self, bell: Callable[[], object]) -> Callable[[], None]:
+        self.bells.append(bell)
+        return lambda: self.bells.remove(bell)
+
+    def poll_s(self, poll_s: float) -> float:
+        return 60.0
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def test_a_bell_wakes_a_session_that_would_not_have_polled_for_a_long_time() -> None:
+    async def tell(scene: Scene) -> None:
+        bells = Bells()
+        sessions = Sessions(
+            scene.trading.new_desk(),
+            scene.store,
+            lambda broker: connector_class(scene.broker),
+            lease_s=60,
+            timing=msgspec.structs.replace(FAST, busy_for_s=0.05),
+            beat=lambda: None,
+            home=scene.home,
+            signals=bells,
+        )
+        serving = asyncio.create_task(sessions.serve())
+        await scene.until(lambda: bool(scene.store.statuses) and scene.store.statuses[-1][0] == "READY")
+        scene.trading.restart()
+        await asyncio.sleep(0.3)
+        order = scene.trading.place(limit_price="90.00")
+        await asyncio.sleep(0.3)
+        assert scene.trading.order(order.order_id).state is OrderState.NEW
+        (bell,) = bells.bells
+        await asyncio.to_thread(bell)
+        await scene.becomes(order, OrderState.WORKING)
+        sessions._stopping.set()
+        await serving
+        assert bells.bells == []
+        assert not list((scene.home / "control").iterdir())
 
     story(tell)
 

@@ -26,6 +26,9 @@ from oms_kernel.domain.ids import LedgerId
 
 log = structlog.get_logger(__name__)
 
+MOST_LOOKS = 3
+"""How many snapshots one run asks for at most."""
+
 
 class Seen(msgspec.Struct, frozen=True):
     """What one snapshot came to in one ledger, what was said of its parts, and when, by the database's clock."""
@@ -99,16 +102,18 @@ class Comparing:
             await self._keep(msgspec.structs.replace(run, **named))
 
     async def _compare(self, connector: BrokerConnector, run: Run, *, opening: bool) -> Run:
-        """The finished run. What only a second snapshot can tell from what is under way is looked at twice."""
-        first = await self._look(connector, None, opening=opening)
-        looks = first
-        if not all(one.look.is_settled for one in first.values()):
+        """The finished run. What only another snapshot can tell from what is under way is looked at again.
+
+        Missed executions hide differences until they are booked: those are seen in the second look, and told by a third.
+        """
+        looks = [await self._look(connector, None, opening=opening)]
+        while len(looks) < MOST_LOOKS and not all(one.look.is_settled for one in looks[-1].values()):
             await asyncio.sleep(self._timing.confirm_s)
-            before = {ledger_id: seen.look for ledger_id, seen in first.items()}
-            looks = await self._look(connector, before, opening=opening)
-        seen_twice = list(looks.values()) if looks is not first else []
-        seen = [one.look for one in (*first.values(), *seen_twice)]
-        last = next(iter(looks.values()))
+            before = {ledger_id: seen.look for ledger_id, seen in looks[-1].items()}
+            looks.append(await self._look(connector, before, opening=opening))
+        first = looks[0]
+        seen = [one.look for each in looks for one in each.values()]
+        last = next(iter(looks[-1].values()))
         failed = [f"{part}: {said}" for part, said in last.parts.items() if said != "complete"]
         return msgspec.structs.replace(
             run,

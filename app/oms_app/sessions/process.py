@@ -8,6 +8,8 @@ import asyncio
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,7 @@ class Sessions:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
-        self._signals.listen(lambda: loop.call_soon_threadsafe(self.ring))
+        end_listening = self._signals.listen(partial(_ring_in, loop, self.ring))
         try:
             await self._control.open()
         except OSError as error:  # orders are served all the same; `cancel all` has to go through the API
@@ -97,6 +99,7 @@ class Sessions:
                     log.warning("database_away", error=str(error))
                 await _until(self._stopping, LOOK_EVERY_S)
         finally:
+            end_listening()
             for runner in self._runners.values():
                 runner.stop()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
@@ -225,6 +228,12 @@ class Sessions:
 
     async def _off(self, call: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _ring_in(loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+    """From another thread; a bell after the end is for nobody."""
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(ring)
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:
