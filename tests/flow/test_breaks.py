@@ -14,6 +14,7 @@ from oms_app.flow.errors import NotPermitted, UnknownAlert, UnknownBreak, Unknow
 from oms_app.flow.principal import Principal
 from oms_app.flow.resolution import Finding, Resolution
 from oms_app.flow.routing import Directory
+from oms_app.sessions.comparing import MOST_LOOKS
 from oms_kernel.contracts import broker as br
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
@@ -41,9 +42,13 @@ class Broker:
         self.failed: set[br.SnapshotPart] = set()
 
     def look(self, *, opening: bool = False) -> Look:
-        """One run: a second snapshot is taken when the first calls for it."""
-        first = self._once(None, opening)
-        return first if first.is_settled else self._once(first, opening)
+        """One run: another snapshot is taken when the last one calls for it."""
+        found = self._once(None, opening)
+        for _ in range(MOST_LOOKS - 1):
+            if found.is_settled:
+                break
+            found = self._once(found, opening)
+        return found
 
     def _once(self, before: Look | None, opening: bool) -> Look:
         self.trading.wait(seconds=1)
@@ -252,6 +257,15 @@ def test_a_failed_query_makes_no_break_and_closes_none(broker: Broker, break_typ
     broker.failed = set(PARTS)
     broker.look()
     assert broker.the_break(break_type).is_open
+
+
+def test_missed_executions_hide_no_difference_from_the_run_that_books_them(broker: Broker) -> None:
+    broker.executions.append(broker.filled())
+    another_cash(broker)
+    broker.look()
+    found = {one.difference.break_type for one in broker.breaks()}
+    assert {BreakType.MISSING_FILL, BreakType.CASH} <= found
+    settles(broker)
 
 
 def test_a_break_that_is_gone_is_closed_and_one_with_other_figures_is_changed(broker: Broker) -> None:

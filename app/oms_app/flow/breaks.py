@@ -40,7 +40,7 @@ class Look(msgspec.Struct, frozen=True):
     fixed: int = 0
     closed: int = 0
     is_settled: bool = True
-    """False: something was seen that only a second snapshot can tell from what is merely under way."""
+    """False: something was seen for the first time, and only another snapshot can tell it from what is under way."""
 
 
 def look(
@@ -81,8 +81,8 @@ def look(
         if known.difference.key not in seen and is_comparable(ours, parts, known.difference):
             turn.batch.record(_resolved(known, "gone"))
             closed += 1
-    new = [one for one in found if _figures(open_.get(one.key)) != (one.ours, one.theirs)]
-    return Look(unbooked, found, opened, fixed, closed, is_settled=before is not None or not new)
+    new = [one for one in found if _figures(open_.get(one.key)) != (one.ours, one.theirs) and one not in confirmed]
+    return Look(unbooked, found, opened, fixed, closed, is_settled=not new)
 
 
 def open_breaks(turn: Turn, broker_account_ids: Iterable[BrokerAccountId]) -> Iterator[Break]:

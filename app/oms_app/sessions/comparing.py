@@ -104,7 +104,7 @@ class Comparing:
     async def _compare(self, connector: BrokerConnector, run: Run, *, opening: bool) -> Run:
         """The finished run. What only another snapshot can tell from what is under way is looked at again.
 
-        Missed executions hide differences until they are booked: those are seen in the second look, and told by a third.
+        Missed executions hide differences until they are booked: these are seen by the second look, told by the third.
         """
         looks = [await self._look(connector, None, opening=opening)]
         while len(looks) < MOST_LOOKS and not all(one.look.is_settled for one in looks[-1].values()):
