@@ -7,6 +7,8 @@ from oms_kernel.domain.lifecycle import TERMINAL, Evidence
 from oms_kernel.domain.money import ZERO
 from oms_kernel.domain.order import Order
 
+NEVER_THERE = (Evidence.NEVER_SENT, Evidence.OWN_CHECK, Evidence.QUERY)
+
 
 def broken_promises(world: World) -> Iterator[str]:
     """What does not hold now."""
@@ -21,13 +23,15 @@ def broken_promises(world: World) -> Iterator[str]:
 def _of_order(world: World, order: Order) -> Iterator[str]:
     if order.leaves_quantity < 0 or order.worst_case_quantity < 0:
         yield f"order {order.order_id} has leaves below zero"
+    if order.is_external:
+        return
     live = world.live_leaves(order.order_id)
     if order.worst_case_quantity < live:
         yield (
             f"exposure: order {order.order_id} counts {order.worst_case_quantity} ({order.state}),"
             f" and {live} may still be executed at the broker"
         )
-    if order.status in TERMINAL and order.evidence in (Evidence.NEVER_SENT, Evidence.OWN_CHECK, Evidence.QUERY):
+    if order.status in TERMINAL and order.evidence in NEVER_THERE:
         at_broker = world.venue.of(order.order_id)
         if any(one.filled for one in at_broker) or live != ZERO:
             yield f"lost: order {order.order_id} ended on {order.evidence}, and the broker has it"

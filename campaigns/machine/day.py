@@ -5,6 +5,7 @@ must agree with the model, with the second opinion of `tests.engine`, and with w
 """
 
 import random
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -82,7 +83,8 @@ class Day(RuleBasedStateMachine):
     @rule(pick=picks)
     def cancel(self, pick: int) -> None:
         order = one_of(self.active(), pick)
-        self.world.amendment.cancel(self.world.principal, order.order_id)
+        with suppress(OrderConflict):  # an order that somebody placed at the broker is only read
+            self.world.amendment.cancel(self.world.principal, order.order_id)
 
     @rule(state=st.sampled_from((*TradingState, *[TradingState.ACTIVE] * 6)))
     def set_trading_state(self, state: TradingState) -> None:
@@ -100,6 +102,16 @@ class Day(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         self.world.control.sweep(TENANT, LEDGER)
+
+    @precondition(lambda self: self.doubtful())
+    @rule(pick=picks)
+    def find_out(self, pick: int) -> None:
+        self.world.find_out(one_of(self.doubtful(), pick))
+
+    @precondition(lambda self: self.world.store.unbooked)
+    @rule()
+    def settle_reports(self) -> None:
+        self.world.settle_reports()
 
     # The session ------------------------------------------------------------------------------------------
 
@@ -269,6 +281,9 @@ class Day(RuleBasedStateMachine):
 
     def say(self, report: br.AnyReport, now: bool) -> None:
         (self.world.hear if now else self.world.coming.extend)([report])
+
+    def doubtful(self) -> list[Any]:
+        return self.world.orders(lambda order: order.in_doubt)
 
     def active(self) -> list[Any]:
         return self.world.orders(lambda order: order.is_active)

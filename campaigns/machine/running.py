@@ -95,7 +95,7 @@ def _played(shares: list[Chunk]) -> Iterator[Played]:
 
 def play(chunk: Chunk) -> Played:
     """One machine under one seed, until its steps are done or something broke."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure(processors=[_drop], logger_factory=structlog.ReturnLoggerFactory())
     machine = MACHINES[chunk.number % len(MACHINES)]
     taken = Counter[str]()
 
@@ -144,6 +144,10 @@ def _once(machine: Any, examples: int) -> str:
         place = traceback.extract_tb(first.__traceback__)[-1]
         return f"{type(first).__name__}: {first} ({place.name}: {place.line})"
     return ""
+
+
+def _drop(logger: Any, method: str, event: Any) -> Any:
+    raise structlog.DropEvent
 
 
 def _say_progress(done: int, wanted: int, began: float) -> None:

@@ -5,22 +5,30 @@ waits in plain lists, so that a machine decides what arrives, when, and how ofte
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from campaigns.machine.model import Model
 from campaigns.machine.venue import Venue, VenueOrder
 from oms_app.flow import booking, reconciliation, submission
+from oms_app.flow.breaks import Look, look
 from oms_app.flow.desk import Turn
+from oms_app.flow.resolution import Resolution
+from oms_app.flow.routing import Directory
+from oms_app.sessions.comparing import MOST_LOOKS
 from oms_app.store.memory import ready_connection
 from oms_kernel.contracts import broker as br
 from oms_kernel.domain.book import Book
+from oms_kernel.domain.errors import OrderConflict
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import OrderId, wire_id
-from oms_kernel.domain.lifecycle import RequestKind
+from oms_kernel.domain.lifecycle import RequestKind, RequestStatus
 from oms_kernel.domain.money import ZERO
 from oms_kernel.domain.order import Order
+from oms_kernel.resolution import Finding
 from oms_kernel.testkit.builders import a_quote, an_instrument
 from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
 
@@ -99,7 +107,7 @@ class World(Trading):
         self.in_turn(lambda turn: booking.book(turn, CONNECTION, reports))
         if is_known == (len(self.store.unbooked) > kept_raw):
             self.broken.append(f"{report} was {'kept raw' if is_known else 'booked'}")
-        if before is not None and is_known:
+        if before is not None and is_known and not before.is_external:
             self._compare(before, report)
 
     def _take_in(self, report: br.AnyReport) -> bool:
@@ -120,9 +128,11 @@ class World(Trading):
         parts = self.venue.snapshot(self.now, failed)
         if parts[br.SnapshotPart.EXECUTIONS].complete:
             self._take_in_snapshot(parts[br.SnapshotPart.EXECUTIONS].items)
-        self.in_turn(lambda turn: self._reconcile(turn, parts, settles=settles))
+        self._run(parts, settles=settles)
+        if settles:
+            self._run(parts, settles=False)  # what settling closed may close breaks
         head = self.book.seq
-        self.in_turn(lambda turn: self._reconcile(turn, parts, settles=settles))
+        self._run(parts, settles=False)
         if self.book.seq != head:
             kinds = [recorded.event.kind for recorded in self.log[head:]]
             self.broken.append(f"a second reconciliation in a row recorded {kinds}")
@@ -131,19 +141,52 @@ class World(Trading):
         for report in executions:
             self._take_in(report)
 
-    def _reconcile(self, turn: Turn, parts: Any, *, settles: bool) -> None:
+    def _run(self, parts: Any, *, settles: bool) -> None:
+        """One run as a session makes it: what one look cannot tell from what is under way is looked at again."""
+        seen: Look | None = None
+        for _ in range(MOST_LOOKS):
+            head, before = self.book.seq, seen
+            seen = self.in_turn(partial(self._reconcile, parts=parts, head=head, before=before, settles=settles))
+            if seen.is_settled:
+                return
+
+    def _reconcile(self, turn: Turn, *, parts: Any, head: int, before: Look | None, settles: bool) -> Look:
         submission.require_lease(turn, CONNECTION, self.token)
-        reconciliation.book_snapshot(turn, CONNECTION, parts)
+        found = look(
+            turn, CONNECTION, parts, asked_at_seq=head, is_elsewhere=lambda _: False, before=before, opening=settles
+        )
         if settles and parts[br.SnapshotPart.ORDERS].complete:
             reconciliation.settle_doubts(
                 turn, CONNECTION, parts[br.SnapshotPart.ORDERS], CAPABILITIES, carried_before=self.connected_at
             )
+        return found
 
     def reopen(self) -> None:
         """Close the connection and open it again: what was on the old one never arrives any more."""
         self.wire.clear()
         self.wait(seconds=1)
         self.connected_at = self.now
+
+    def find_out(self, order: Order) -> None:
+        """A person looks the doubtful order up at the broker, and tells the truth."""
+        if any(intent.command.order_id == order.order_id for intent in self.wire):
+            return  # it may still arrive: a careful person waits
+        at_broker = next(iter(self.venue.of(order.order_id)), None)
+        finding = _finding(order, at_broker)
+        if finding is None:
+            return
+        told = {"reason": "asked the broker", "evidence": "their screen"}
+        if at_broker is not None:
+            told["broker_order_id"] = at_broker.broker_order_id
+        with suppress(OrderConflict):  # the broker's word was faster
+            Resolution(self.desk, Directory(self.desk)).resolve(self.principal, order.order_id, finding, **told)
+
+    def settle_reports(self) -> None:
+        """A person puts the reports aside that could not be booked, which frees the account."""
+        resolution = Resolution(self.desk, Directory(self.desk))
+        for (ledger_id, report_id), kept in list(self.store.unbooked.items()):
+            if kept.status == "OPEN":
+                resolution.dismiss_report(self.principal, ledger_id, report_id, "nothing came of it")
 
     def take_over(self) -> None:
         """Another session takes the lease; what the old one may have sent is in doubt."""
@@ -167,6 +210,26 @@ class World(Trading):
     def working(self) -> list[VenueOrder]:
         """The orders that work at the broker."""
         return [order for order in self.venue.orders if order.status == "WORKING"]
+
+
+def _finding(order: Order, at_broker: VenueOrder | None) -> Finding | None:
+    """What a person sees; None when only the executions, which nobody tells by hand, could say it."""
+    if order.place is RequestStatus.IN_DOUBT:
+        return Finding.NOT_AT_BROKER if at_broker is None else FINDINGS.get(at_broker.status)
+    if at_broker is None or order.replace is None or at_broker.status != "WORKING":
+        return None
+    terms = (at_broker.total, at_broker.limit_price)
+    if terms == (order.quantity, order.limit_price):
+        return Finding.NOT_REPLACED
+    return Finding.REPLACED if terms == (order.replace.quantity, order.replace.limit_price) else None
+
+
+FINDINGS = {
+    "WORKING": Finding.WORKING,
+    "CANCELED": Finding.CANCELED,
+    "REJECTED": Finding.REJECTED,
+    "EXPIRED": Finding.EXPIRED,
+}
 
 
 def _prepare(command: br.Command) -> br.WireIdentity:
