@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -65,6 +66,28 @@ def test_what_one_ledger_committed_is_sent_though_the_next_ledgers_transaction_f
         assert "request_in_doubt" not in scene.trading.kinds()
 
     story(tell, ledgers=(LEDGER, QUIET_LEDGER))
+
+
+def test_an_intent_that_is_committed_while_the_session_ends_is_known_to_be_unsent() -> None:
+    async def tell(scene: Scene) -> None:
+        await scene.start()
+        store = scene.trading.store
+        committing = threading.Event()
+
+        def slowly() -> None:
+            committing.set()
+            time.sleep(0.3)
+
+        order = scene.trading.place(limit_price="90.00", queue_until=scene.trading.now.replace(year=2030))
+        store.before_commit = slowly
+        await scene.until(committing.is_set)
+        await scene.stop()
+        store.before_commit = lambda: None
+        ended = scene.trading.order(order.order_id)
+        assert (ended.state, ended.evidence) == (OrderState.EXPIRED, Evidence.NEVER_SENT)
+        assert scene.at_broker() == []
+
+    story(tell)
 
 
 def test_an_order_that_came_before_another_transaction_of_the_session_is_still_news() -> None:

@@ -43,11 +43,20 @@ class SessionLedgers:
         """One transaction in each ledger that does all that is due there; `committed` gets its result at once.
 
         Only such a transaction has seen the ledger: any other may pass over an order that came meanwhile. Raises
-        LeaseLost as `each` does; what was committed before is handed over then.
+        LeaseLost as `each` does; what was committed before is handed over then, also when this is cancelled meanwhile.
         """
         for ledger_id in self._connection.ledgers:
             self._lease.require()
-            committed(await self.off(partial(self._act, ledger_id, work)))
+            acting = asyncio.ensure_future(self.off(partial(self._act, ledger_id, work)))
+            is_cancelled = False
+            while not acting.done():
+                try:
+                    await asyncio.wait([acting])
+                except asyncio.CancelledError:
+                    is_cancelled = True  # the thread goes on: only its end tells what was committed
+            committed(acting.result())
+            if is_cancelled:
+                raise asyncio.CancelledError
 
     async def heads(self) -> dict[LedgerId, int]:
         """The last seq of each ledger."""
