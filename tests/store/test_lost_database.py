@@ -73,6 +73,14 @@ def test_rows_of_a_unit_whose_connection_is_lost_are_unavailable(scribe: Any, cu
     assert scribe.store.heads([scribe.ledger_id])
 
 
+@pytest.mark.parametrize("database_url", LOST, indirect=True)
+def test_a_connection_that_is_lost_at_the_end_of_a_read_leaves_nothing_in_doubt(
+    scribe: Any, cut: Callable[[], None]
+) -> None:
+    with pytest.raises(StoreUnavailable), scribe.store.read_unit(scribe.tenant_id):
+        cut()
+
+
 def test_a_database_that_is_not_there_is_unavailable() -> None:
     store = SqlStore("postgresql://nobody:none@127.0.0.1:9/none")
     with pytest.raises(StoreUnavailable), store.ledger_unit("01a1f848-2976-7474-8874-6a87a2d6fcef", "x"):

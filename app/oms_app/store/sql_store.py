@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -202,7 +202,7 @@ class SqlStore:
                 transaction = connection.begin()
                 now = self._clock()
             yield SqlRowsUnit(tenant_id=tenant_id, connection=connection, now=now)
-            with committing():
+            with nullcontext() if read_only else committing():  # what only read has no outcome to be in doubt about
                 transaction.commit()
 
     @contextmanager
