@@ -43,6 +43,7 @@ SLOTS = (
 """(role, name) of every process, in the order in which they start."""
 STOP_ORDER = ("api", "strategy", "session", "worker", "stream", "sim_broker")
 LEASE_S = 1.5
+CLAIM_S = 2.0
 READY_S = 30.0
 SETTLE_S = 45.0
 PLANTED_SETTLE_S = 8.0
@@ -78,7 +79,7 @@ def settings() -> dict[str, str]:
 def tuning() -> dict[str, float]:
     """Pauses that are constants of the product, in seconds."""
     return {
-        "oms_app.workers.delivery:CLAIM": scaled(2),
+        "oms_app.workers.delivery:CLAIM": scaled(CLAIM_S),
         "oms_app.workers.delivery:LONGEST_TURN_S": scaled(1),
         "oms_app.workers.delivery:RETRY_AFTER_S": scaled(0.2),
         "oms_app.workers.feeding:HINT_AGAIN_S": scaled(0.5),
@@ -153,6 +154,7 @@ class Cell:
         self.client = Client(self.ports, base.api_key, self.replies.append)
         self._reader = StreamReader(self.stream_port, base.api_key)
         self._traders: list[Trader] = []
+        self.webhook_ids: list[str] = []
         self._first_hooked = 0
         self._run: tuple[str, str] | None = None
 
@@ -167,7 +169,8 @@ class Cell:
         self._reader.start()
         self._first_hooked = self._head() + 1
         for url in self.hooks.urls:
-            self._must("POST", "/api/v1/webhooks", {"url": url, "event_kinds": list(HOOKED)}, 201)
+            made = self._must("POST", "/api/v1/webhooks", {"url": url, "event_kinds": list(HOOKED)}, 201)
+            self.webhook_ids.append(made["webhook_id"])
 
     def trade(self) -> None:
         """Begin the clients, and a strategy."""

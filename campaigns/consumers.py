@@ -21,6 +21,8 @@ class Hooks:
 
     def __init__(self, count: int, seed: int) -> None:
         self.heard: dict[str, list[tuple[int, str]]] = {f"/hook/{number}": [] for number in range(count)}
+        self.slow_s = 0.0
+        """How long an answer takes."""
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         hooks = self
@@ -48,6 +50,7 @@ class Hooks:
     def take(self, path: str, message_id: str, body: bytes) -> int:
         """Remember a message, unless it is refused; the status of the answer."""
         seq = json.loads(body)["data"]["seq"]
+        time.sleep(self.slow_s)
         with self._lock:
             if self._random.random() < REFUSED:
                 return 500

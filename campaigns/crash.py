@@ -35,6 +35,8 @@ PROOFS = {
 """The defects that it must catch, each with the few failpoints that suffice for it."""
 PLANTS = tuple(PROOFS)
 CELLS = 2
+MANY_CELLS = 3
+"""For a long run."""
 BATCH = 2 * len(POINTS)
 """At most so many kills in the life of one cell: a longer log makes every start slower and proves nothing more."""
 WAIT_S = 10.0
@@ -90,13 +92,14 @@ def play(names: list[str], n: int, seed: int, plant: str) -> Result:
     """Kill at these failpoints, spread over cells."""
     began = time.monotonic()
     faulthandler.register(signal.SIGUSR1)  # a person who waits in vain sees where it stands
+    lanes = CELLS if len(names) <= CELLS * BATCH else MANY_CELLS
     count = max(CELLS, -(-len(names) // BATCH)) if len(names) >= len(POINTS) else 1
     batches = [names[number::count] for number in range(count)]
     outcome = Outcome()
     with ground(say) as place:
         zygote = Zygote(place.folder / "zygote.log")
         try:
-            with ThreadPoolExecutor(CELLS, thread_name_prefix="cell") as cells:
+            with ThreadPoolExecutor(lanes, thread_name_prefix="cell") as cells:
                 jobs = [
                     cells.submit(_batch, place, zygote, place.folder / f"cell-{number}", batch, seed + number, plant)
                     for number, batch in enumerate(batches)

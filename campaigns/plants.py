@@ -144,6 +144,27 @@ def late_answer(desk: Any) -> None:
     desk.LedgerCache._transact = twice
 
 
+def unclaimed(rows: Any) -> None:
+    """A worker takes a webhook whoever has it."""
+    from sqlalchemy import select
+
+    from oms_app.store.tables import DUE_WORK
+
+    def claim(unit: Any, webhook_id: str, holder: str, lasts: Any) -> Any:
+        row = unit.connection.execute(
+            select(DUE_WORK.c.tenant_id, DUE_WORK.c.due_at).where(
+                DUE_WORK.c.work_id == webhook_id, DUE_WORK.c.done_at.is_(None)
+            )
+        ).one_or_none()
+        return row and rows.DueWebhook(tenant_id=row.tenant_id, webhook_id=webhook_id, due_at=row.due_at)
+
+    def change(unit: Any, delivery: Any, **values: Any) -> bool:
+        change_delivery(unit, delivery, **values)
+        return True
+
+    change_delivery, rows.claim, rows.change_delivery = rows.change_delivery, claim, change
+
+
 PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "resend": ("oms_app.sessions.comparing", resend),
     "wire_first": ("oms_app.sessions.pump", wire_first),
@@ -151,6 +172,7 @@ PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "double_fill": ("oms_app.flow.booking", double_fill),
     "skip_answer": ("oms_app.store.sql_ledger_unit", skip_answer),
     "late_answer": ("oms_app.flow.desk", late_answer),
+    "unclaimed": ("oms_app.workers.rows", unclaimed),
     "skip_event": ("oms_app.workers.fan_out", skip_event),
 }
 

@@ -73,10 +73,11 @@ def run(n: int, seed: int, plant: str) -> Result:
     with ground(say) as place:
         zygote = Zygote(place.folder / "zygote.log")
         try:
-            with ThreadPoolExecutor(2, thread_name_prefix="lane") as lanes:
+            half = len(alone) // 2
+            lots = {"served": [served], "alone": [alone[:half], full], "beside": [alone[half:]]}
+            with ThreadPoolExecutor(len(lots), thread_name_prefix="lane") as lanes:
                 jobs = [
-                    lanes.submit(_lane, place, zygote, [served], "served", seed, plant, played),
-                    lanes.submit(_lane, place, zygote, [alone, full], "alone", seed, plant, played),
+                    lanes.submit(_lane, place, zygote, decks, name, seed, plant, played) for name, decks in lots.items()
                 ]
                 for job in jobs:
                     job.result()
