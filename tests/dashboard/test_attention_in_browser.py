@@ -102,7 +102,7 @@ def test_a_difference_is_found_on_demand_seen_live_and_settled_by_a_person(
     run = page.locator("tr[id^=run-]", has_text="Asked for").first
     expect(run.locator(".chip")).to_have_text("Complete", timeout=LIVE_MS)
     row.get_by_role("button", name="Acknowledge").click()
-    expect(row).to_contain_text("user:")
+    expect(row).to_contain_text(system.facts.email)
     page.screenshot(path=tmp_path / "reconciliation.png", full_page=True)
 
     row.get_by_role("button", name="Resolve…").click()

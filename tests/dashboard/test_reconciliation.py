@@ -50,7 +50,7 @@ def test_a_break_is_taken_and_then_explained_in_words_that_the_page_shows(
 ) -> None:
     cash = break_ids(board(person))["CASH"]
     answer = person.post(f"/reconciliation/breaks/{cash}/acknowledge")
-    assert "You take care" in answer.headers["HX-Trigger"] and "user:" in answer.text
+    assert "You take care" in answer.headers["HX-Trigger"] and person.email in answer.text
     form = person.get(f"/reconciliation/breaks/{cash}/resolve")
     assert "1000012.5" in form.text and "settle-price" not in form.text
     wrong = person.post(f"/reconciliation/breaks/{cash}/resolve", action="explain", text="  ")

@@ -87,6 +87,7 @@ class AlertPage:
             taken = queries.list_alerts(unit, seen, Paging(limit=MOST_SEEN, with_total=False)).items
             names = {one.account_id: one.name for one in queries.list_accounts(unit, principal.account_ids)}
         return {
+            "people": self._rows.people(principal, (one.acknowledged_by for one in taken)),
             "opened": opened,
             "taken": taken,
             "names": names,

@@ -167,7 +167,9 @@ class ReconciliationPage:
             connections = {one.connection_id: one for one in queries.list_connections(unit)}
             now = unit.now
         order = {"CRITICAL": 0, "WARNING": 1, "INFO": 2}
+        named = {one.acknowledged_by for one in breaks} | {one.resolved_by for one in past}
         return {
+            "people": self._rows.people(principal, named),
             "breaks": sorted(breaks, key=lambda one: order[one.severity]),
             "past": past,
             "texts": texts,

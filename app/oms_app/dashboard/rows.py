@@ -3,6 +3,7 @@
 Nothing here locks a ledger: these are projections, read as one snapshot on connections that only read.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, time
 
 import msgspec
@@ -21,6 +22,8 @@ from oms_kernel.domain.order import Order
 MOST_ORDERS = 200
 """Rows of one blotter; older ones are for the API's lists."""
 MOST_INSTRUMENTS = 500
+KINDS = {"key": "an API key", "strategy": "a strategy", "system": "the system"}
+"""What to call a principal that is no person."""
 ACTIVE = frozenset(state for state in OrderState if state.value not in {status.value for status in TERMINAL})
 
 
@@ -86,6 +89,15 @@ class DeskRows:
                 select(t.TENANTS.c.name).where(t.TENANTS.c.tenant_id == principal.tenant_id)
             ).scalar()
         return Who(email=email or "", tenant=tenant or "")
+
+    def people(self, principal: Principal, ids: Iterable[str]) -> dict[str, str]:
+        """What to call each of these principals: people by e-mail, keys and strategies by their kind."""
+        wanted = {name for name in ids if name}
+        users = sorted(name.partition(":")[2] for name in wanted if name.startswith("user:"))
+        with self._store.read_unit(principal.tenant_id) as unit:
+            query = select(t.USERS.c.user_id, t.USERS.c.email).where(t.USERS.c.user_id.in_(users))
+            emails = {f"user:{row.user_id}": row.email for row in unit.connection.execute(query)} if users else {}
+        return {name: emails.get(name) or KINDS.get(name.partition(":")[0], name) for name in wanted}
 
     def accounts(self, principal: Principal) -> tuple[AccountRow, ...]:
         """The open accounts that the caller may use, by name."""
