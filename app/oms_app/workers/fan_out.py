@@ -21,7 +21,7 @@ from oms_kernel.domain.ids import LedgerId, TenantId
 
 PAGE = 200
 LOOK_BACK_S = 1.0
-"""How often the cursors are read again: people may set one back, other workers advance them."""
+"""How often ledgers and cursors are read again: people may set one back, other workers advance them."""
 
 
 class FanOut:
@@ -31,23 +31,24 @@ class FanOut:
         self._store = store
         self._reader = reader
         self._new_id = new_id
+        self._ledgers: dict[LedgerId, TenantId] = {}
         self._positions: dict[LedgerId, int] = {}
         self._looked_at = 0.0
 
     def turn(self) -> bool:
         """Whether there was anything new; one page of each ledger at most."""
         self._look_back()
-        ledgers = {ledger_id: tenant_id for tenant_id, ledger_id in self._reader.ledgers()}
-        heads = self._reader.heads(list(ledgers))
+        heads = self._reader.heads(list(self._ledgers))
         moved = False
         for ledger_id, head in heads.items():
-            if self._positions.get(ledger_id) != head:
-                moved |= self._advance(ledgers[ledger_id], ledger_id, head)
+            if self._positions.get(ledger_id, 0) != head:
+                moved |= self._advance(self._ledgers[ledger_id], ledger_id, head)
         return moved
 
     def _look_back(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_BACK_S:
             return
+        self._ledgers = {ledger_id: tenant_id for tenant_id, ledger_id in self._reader.ledgers()}
         with self._store.read_unit(None) as unit:
             self._positions = cursors.positions(unit, CONSUMER)
         self._looked_at = time.monotonic()

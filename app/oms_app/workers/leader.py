@@ -19,7 +19,8 @@ from oms_app.store.schedules import ScheduleRow
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 
-LOOK_EVERY_S = 1.0
+SWEEP_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0
 STOP_S = 5.0
 NOTE_SWEEP_EVERY = timedelta(minutes=1)
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ class Leader:
         self._token: int | None = None
         self._good_until = 0.0
         self._renew_at = 0.0
+        self._swept = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="schedules", daemon=True)
 
@@ -97,14 +99,20 @@ class Leader:
         return fired
 
     def _serve(self) -> None:
+        look_at = 0.0
         while not self._stopping.is_set():
             try:
-                self.turn()
+                if time.monotonic() >= look_at:
+                    self.turn()
+                    look_at = time.monotonic() + LOOK_EVERY_S
+                else:
+                    self._hold()
+                    self._swept += self._sweep() if self.leads else 0
             except (StoreUnavailable, CommitUnknown, Conflict) as error:
                 log.warning("the schedules wait for the database", error=str(error))
             except Exception:
                 log.exception("minding the schedules failed")
-            self._stopping.wait(LOOK_EVERY_S)
+            self._stopping.wait(SWEEP_EVERY_S)
 
     def _hold(self) -> None:
         """Keep the lease, or take it when it is free."""
@@ -131,11 +139,13 @@ class Leader:
         return True
 
     def _sweep_orders(self, row: ScheduleRow | None, now: datetime) -> None:
-        ended = self._sweep()
-        if ended or row is None or now - row.fired_at >= NOTE_SWEEP_EVERY:
+        """Sweep; say how many orders were swept at once, and that none were now and then."""
+        self._swept += self._sweep()
+        if self._swept or row is None or now - row.fired_at >= NOTE_SWEEP_EVERY:
             with self._store.platform_unit() as unit:
                 if schedules.fire(unit, SWEEP_ORDERS, row.fired_at if row is not None else None, self._holder):
-                    schedules.finish(unit, SWEEP_ORDERS, handled=ended)
+                    schedules.finish(unit, SWEEP_ORDERS, handled=self._swept)
+            self._swept = 0
 
 
 def is_due(schedule: Schedule, row: ScheduleRow | None, now: datetime) -> bool:
