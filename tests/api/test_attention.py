@@ -260,6 +260,9 @@ def test_a_foreign_order_is_shown_as_external_with_the_break_that_adopted_it(des
     assert (adopted["auto_fixed"], adopted["resolution"], adopted["order_id"]) == (True, "fixed", order["order_id"])
     refused = desk.send("POST", f"/api/v1/orders/{order['order_id']}/cancel")
     assert (refused.status_code, refused.json["code"]) == (409, "order_conflict")
+    mine = desk.place().json["order_id"]
+    everything = desk.send("POST", "/api/v1/orders/cancel-all", {}).json["results"]
+    assert [(one["order_id"], one["problem"]) for one in everything] == [(mine, None)], "others' orders are left alone"
     kinds = [event["kind"] for event in listed(desk, f"/orders/{order['order_id']}/events")]
     assert kinds[:2] == ["order_adopted", "break_found"] and "alert_raised" in kinds
     told = desk.send("GET", "/api/v1/openapi.json").json["components"]["schemas"]["Event"]["properties"]["kind"]

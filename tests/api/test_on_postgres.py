@@ -1,8 +1,11 @@
 """One story through HTTP on PostgreSQL: what differs between the databases must not show."""
 
+from decimal import Decimal
+
 import pytest
 
 from tests.api.desk import PASSWORD, Desk
+from tests.broker_side import BrokerSide
 
 pytestmark = pytest.mark.integration
 
@@ -38,6 +41,7 @@ def test_signing_in_trading_reading_and_configuring_work_on_postgresql(postgres_
         assert response.status_code == 200, (path, response.json)
         assert response.json["items"], path
     assert desk.send("GET", "/api/v1/marketdata/last/ACME").json["bid"] == "99.99"
+    _reconciled(desk)
     execution = desk.send("GET", "/api/v1/executions").json["items"][0]
     assert desk.send("GET", f"/api/v1/executions/{execution['execution_id']}").json == execution
     strategy = desk.send(
@@ -55,3 +59,37 @@ def test_signing_in_trading_reading_and_configuring_work_on_postgresql(postgres_
     assert deliveries.json["items"] == []
     assert desk.send("POST", "/api/v1/brokers/sim_broker/disconnect").status_code == 202
     assert desk.client.get("/healthz").status_code == 200
+
+
+def _reconciled(desk: Desk) -> None:
+    """Differences, reports and runs are listed by every filter and settled."""
+    broker = BrokerSide(desk.services, desk.ids)
+    broker.cash["USD"] += Decimal("12.50")
+    broker.has_foreign_order()
+    broker.look()
+    broker.tells_of_an_unknown_execution()
+    account, broker_account = desk.ids["account_id"], desk.ids["broker_account_id"]
+    run = desk.send("POST", f"/api/v1/broker-accounts/{broker_account}/reconcile").json
+    since = "raised_after=2020-01-01T00:00:00Z&raised_before=2999-01-01T00:00:00Z"
+    found = "found_after=2020-01-01T00:00:00Z&found_before=2999-01-01T00:00:00Z"
+    for path in (
+        f"/alerts?severity=CRITICAL&source=booking&acknowledged=false&account_id={account}&{since}",
+        f"/reconciliation/breaks?break_type=CASH&severity=WARNING&resolved=false&account_id={account}&{found}",
+        f"/reconciliation/breaks?broker_account_id={broker_account}&resolved=true",
+        f"/reconciliation/runs?connection_id={desk.ids['connection_id']}",
+        "/unbooked-reports?status=OPEN",
+    ):
+        response = desk.send("GET", f"/api/v1{path}")
+        assert response.status_code == 200, (path, response.json)
+        assert response.json["items"], path
+    assert desk.send("GET", f"/api/v1/reconciliation/runs/{run['run_id']}").json == run
+    own = desk.key("view:positions", "manage:brokers", account_ids=[account])  # type: ignore[list-item]
+    (report,) = desk.send("GET", "/api/v1/unbooked-reports", key=own).json["items"]
+    dismiss = f"/api/v1/unbooked-reports/{report['report_id']}/dismiss"
+    assert desk.send("POST", dismiss, {"reason": "a test"}, key=own).json["status"] == "DISMISSED"
+    (cash,) = desk.send("GET", "/api/v1/reconciliation/breaks?break_type=CASH", key=own).json["items"]
+    resolve = f"/api/v1/reconciliation/breaks/{cash['break_id']}/resolve"
+    ended = desk.send("POST", resolve, {"action": "accept_broker", "text": "a fee"}, key=own)
+    assert (ended.status_code, ended.json["resolution_text"]) == (200, "a fee"), ended.json
+    every = [one["alert_id"] for one in desk.send("GET", "/api/v1/alerts").json["items"]]
+    assert desk.send("POST", "/api/v1/alerts/acknowledge", {"alert_ids": every}).json == {"acknowledged": len(every)}

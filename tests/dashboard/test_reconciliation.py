@@ -134,3 +134,13 @@ def test_another_tenants_breaks_and_connections_are_not_there(
     path = f"/reconciliation/accounts/{person.ids['broker_account_id']}/reconcile"
     assert "no such broker account" in neighbour.post(path).headers["HX-Trigger"]
     assert cash in break_ids(board(person)).values()
+
+
+def test_an_order_placed_elsewhere_is_shown_as_external_and_has_no_button(person: Person, broker: BrokerSide) -> None:
+    broker.has_foreign_order()
+    broker.look()
+    page = person.get("/desk/orders").text
+    assert "external</small>" in page and 'aria-label="Cancel ACME' not in page
+    assert "Put right by itself" in board(person)
+    person.place()
+    assert 'aria-label="Cancel ACME' in person.get("/desk/orders").text

@@ -87,7 +87,7 @@ def test_alerts_are_found_by_each_filter_and_counted(store: SqlStore, scribe: Sc
         ({"allowed_accounts": {scribe.account_id}}, [second, first]),
         ({"allowed_accounts": {new_id()}}, []),
     ):
-        assert alerts(store, scribe, **fields) == expected, fields  # type: ignore[arg-type]
+        assert alerts(store, scribe, **fields) == expected, fields
     with store.read_unit(scribe.tenant_id) as unit:
         assert queries.count_open_alerts(unit, "CRITICAL") == 1
         assert queries.count_open_alerts(unit, "CRITICAL", {scribe.account_id}) == 0
@@ -114,7 +114,7 @@ def test_breaks_are_found_by_each_filter_with_their_words_and_as_the_view_has_th
         ({"found_before": datetime.now(UTC) + timedelta(hours=1)}, [position, cash]),
         ({"allowed_accounts": {new_id()}}, []),
     ):
-        assert breaks(store, scribe, **fields) == expected, fields  # type: ignore[arg-type]
+        assert breaks(store, scribe, **fields) == expected, fields
     with store.read_unit(scribe.tenant_id) as unit:
         assert queries.break_texts(unit, [cash, position]) == {cash: "interest of October"}
         shown = queries.get_break(unit, position, BreakFilter())

@@ -350,5 +350,6 @@ class _CancelManyJob:
             order.order_id
             for order in turn.batch.book.open_order_list()
             if self._principal.may_use(order.request.account_id)
+            and not order.is_external  # placed elsewhere: only read
             and all(value is None or getattr(order.request, name) == value for name, value in wanted.items())
         ]

@@ -1,4 +1,4 @@
-"""A person's wish to compare broker and book in, a run that the broker's session does out; nothing else changes here."""
+"""A person's wish to compare broker and book in, a run that the broker's session does out; nothing else changes."""
 
 from collections.abc import Callable
 
