@@ -156,6 +156,7 @@ class Cell:
         self._traders: list[Trader] = []
         self.webhook_ids: list[str] = []
         self._first_hooked = 0
+        self._stopped_after = 0
         self._run: tuple[str, str] | None = None
 
     # Life ----------------------------------------------------------------------------------------------------
@@ -315,6 +316,13 @@ class Cell:
         if self._run is None:
             return
         strategy_id, run_id = self._run
+        self._stopped_after = head = self._head()
+        deadline = time.monotonic() + self._settle_s
+        while time.monotonic() < deadline:
+            filled = {one.order_id for one in self._strategy_orders() if one.state == "FILLED" and one.version <= head}
+            if filled <= self._told_filled():
+                break
+            time.sleep(0.1)
         self._must("POST", f"/api/v1/strategies/{strategy_id}/stop", None, 202)
         deadline = time.monotonic() + self._settle_s
         while True:
@@ -341,23 +349,35 @@ class Cell:
                     self.signal(slot, signal.SIGKILL)
 
     def _strategy_violations(self) -> Iterator[Violation]:
-        """What the strategy was told against its orders: each one to its end, and exactly one more for each fill."""
+        """What the strategy was told against its orders: each fill, and exactly one order more for each.
+
+        Of what came after its stop was about to be asked for it need not hear.
+        """
         if self._run is None:
             return
-        told = {tuple(line.split()[:2]) for line in self._told.read_text().splitlines()}
-        with self.store.read_unit(TENANT_ID) as unit:
-            rows = unit.connection.execute(
-                select(t.ORDERS.c.order_id, t.ORDERS.c.client_order_id, t.ORDERS.c.state).where(
-                    t.ORDERS.c.tenant_id == TENANT_ID, t.ORDERS.c.strategy_id == self._run[0]
-                )
-            ).all()
+        rows, told = self._strategy_orders(), self._told_filled()
         follows = Counter(row.client_order_id[len(FOLLOWS) :][:36] for row in rows if row.client_order_id)
         for row in rows:
-            if row.state == "FILLED" and (row.order_id, "FILLED") not in told:
+            must_know = row.state == "FILLED" and row.version <= self._stopped_after
+            if must_know and row.order_id not in told:
                 yield Violation(Kind.SKIPPED, f"the strategy was not told that its order {row.order_id} is filled")
-            if row.client_order_id is None and row.state == "FILLED" and follows[row.order_id] != 1:
+            if must_know and row.client_order_id is None and not follows[row.order_id]:
+                yield Violation(Kind.SKIPPED, f"the strategy's order {row.order_id} was not followed by another")
+            if follows[row.order_id] > 1:
                 text = f"the strategy's order {row.order_id} was followed {follows[row.order_id]} times"
-                yield Violation(Kind.DOUBLED if follows[row.order_id] else Kind.SKIPPED, text)
+                yield Violation(Kind.DOUBLED, text)
+
+    def _strategy_orders(self) -> Sequence[Any]:
+        orders = t.ORDERS.c
+        wanted = (orders.tenant_id == TENANT_ID, orders.strategy_id == (self._run or ("",))[0])
+        with self.store.read_unit(TENANT_ID) as unit:
+            return unit.connection.execute(
+                select(orders.order_id, orders.client_order_id, orders.state, orders.version).where(*wanted)
+            ).all()
+
+    def _told_filled(self) -> set[str]:
+        lines = [line.split() for line in self._told.read_text().splitlines()]
+        return {words[0] for words in lines if words[1] == "FILLED"}
 
     # Inside ----------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ TIMEOUT_S = 10.0
 SETTLE_S = 30.0
 QUEUED = 0.5
 """The share of orders that wait for a session."""
-LATE = 0.1
+LATE = 0.25
 """The share of those that wait so shortly that the sweeper ends some of them."""
 
 

@@ -42,8 +42,9 @@ BATCH = 2 * len(POINTS)
 WAIT_S = 10.0
 """A process that did not come by its failpoint in this time is killed where it is, and the point dealt again."""
 STANDBY_S = 2.0
-TRIES = 4
+TRIES = 6
 BROKER_EVERY = 25
+SWEEP = "worker.sweep.done"
 DOUBT, SETTLED = "session.intent.committed", "session.settled"
 SAID = 10
 """So many violations are told at once, the others at the end."""
@@ -201,10 +202,15 @@ class _Killing:
                 self._give_way(slot)
 
     def _give_way(self, waiting: Slot) -> None:
-        """End the other session when it has nothing more to die of: one of the two only has the lease."""
+        """End the other one of two when it has nothing more to die of: one only has the lease, or leads the schedules."""
         for slot in self._cell.slots:
-            is_other = slot.role == waiting.role == "session" and slot is not waiting
-            if is_other and not slot.point and not slot.expected_end:
+            is_other = slot.role == waiting.role and slot is not waiting
+            if (
+                is_other
+                and (slot.role == "session" or waiting.point == SWEEP)
+                and not slot.point
+                and not slot.expected_end
+            ):
                 self._cell.kill(slot)
 
     def _next(self, slot: Slot) -> None:
