@@ -33,8 +33,9 @@ from oms_sim_broker.link import Endpoint, write_endpoint
 SHORT = 60
 LONG = 2000
 PLANTS = ("resend", "double_fill")
-CELLS = 12
-"""Connections side by side, each with a ledger and a proxy of its own."""
+CELLS, MANY_CELLS = 12, 24
+"""Connections side by side, each with a ledger and a proxy of its own; the second number from MANY schedules on."""
+MANY = 500
 ACK_TIMEOUT_S = 1.0
 BROKER_TIMEOUT_S = 0.6
 PING_S = 0.25
@@ -54,7 +55,7 @@ def run(n: int, seed: int, plant: str) -> Result:
         "OMS_SEND_WINDOW_S": str(scaled(3)),
     }
     with cluster(plant=plant, **settings) as made, made.services() as services:
-        campaign = Wire(made, services, min(CELLS, n))
+        campaign = Wire(made, services, min(MANY_CELLS if n >= MANY else CELLS, n))
         try:
             found = campaign.play(n, seed)
         finally:
