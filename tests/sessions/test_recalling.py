@@ -14,13 +14,15 @@ from oms_app.flow import submission
 from oms_app.flow.early_cancels import PRINCIPAL, EarlyCancel, SentCancel, Sweep, book_early
 from oms_app.sessions.control import LONGEST_PATH, CancelAll, ControlSocket
 from oms_app.sessions.journal import CancelJournal
+from oms_app.sessions.lease import HeldLease, StoreContact, awake_and_asleep
 from oms_app.sessions.recalling import Recalled
+from oms_app.sessions.sending import Fate, Sender
 from oms_kernel.contracts.broker import Command, Intent, WireIdentity
 from oms_kernel.domain.ids import AccountId, OrderId, WireId
 from oms_kernel.domain.lifecycle import Evidence, OrderState, RequestKind
 from oms_kernel.testkit.builders import a_uuid
 from tests.flow.trading import CAPABILITIES, CONNECTION, LEDGER, TENANT, Trading
-from tests.sessions.session import Scene, connector_class, story
+from tests.sessions.session import FAST, Scene, connector_class, story
 from tests.sessions.test_away import PATIENT, database_away, slow_connector
 
 
@@ -218,6 +220,43 @@ def test_an_account_that_is_named_is_the_only_one_and_a_cancel_is_prepared_witho
     story(tell)
 
 
+def test_a_disk_that_takes_no_journal_keeps_no_cancel_back_and_is_told() -> None:
+    async def tell(scene: Scene) -> None:
+        (scene.home / "journal").touch()
+        await scene.start()
+        (order,) = await resting(scene, 1)
+        assert scene.runner is not None
+        with database_away(scene):
+            done = await scene.runner.cancel_all()
+        assert done.sent == [order.order_id]
+        assert "not journalled" in done.problem
+        await scene.becomes(order, OrderState.CANCELED)
+        later = scene.trading.place(limit_price="95.00")
+        await scene.becomes(later, OrderState.WORKING)
+
+    story(tell)
+
+
+def test_while_all_is_recalled_nothing_that_adds_exposure_goes_out() -> None:
+    trading = Trading()
+    trading.place(limit_price="90.00")
+    (place,) = trading.in_turn(send)
+    cancel = msgspec.structs.replace(place, command=msgspec.structs.replace(place.command, kind=RequestKind.CANCEL))
+    sender = Sender(CAPABILITIES, HeldLease(1, 60, awake_and_asleep()), StoreContact(), FAST, lambda: None)
+    sender.put(place)
+    sender.recall(set(), everything=True)
+    sender.put(place)
+    sender.put(cancel)
+    assert [(outcome.fate, outcome.reason) for outcome in sender.outcomes] == [
+        (Fate.UNSENT, "canceled_before_send")
+    ] * 2
+    sender.forget_recalls()
+    sender.put(place)
+    sender.close()
+    kinds = [outcome.intent.command.kind for outcome in sender.outcomes[2:]]
+    assert kinds == [RequestKind.CANCEL, RequestKind.PLACE]
+
+
 def test_an_entry_that_is_booked_again_changes_nothing() -> None:
     trading = Trading()
     order = trading.place(limit_price="90.00")
@@ -236,8 +275,8 @@ def test_an_entry_that_is_booked_again_changes_nothing() -> None:
     assert trading.order(order.order_id).state is OrderState.PENDING_CANCEL
 
 
-def send(turn: Any) -> None:
-    submission.next_intents(turn, CONNECTION, 1, CAPABILITIES, lambda command: WireIdentity(WireId("W0")))
+def send(turn: Any) -> list[Intent]:
+    return submission.next_intents(turn, CONNECTION, 1, CAPABILITIES, lambda command: WireIdentity(WireId("W0")))
 
 
 def test_a_journal_that_was_cut_off_in_its_last_line_is_read_up_to_it_and_written_on(tmp_path: Path) -> None:
@@ -282,7 +321,7 @@ def test_the_control_socket_is_its_users_alone_and_answers_what_it_does_not_unde
         (path,) = folder.glob("*.sock")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         answer = await asked(path, b'{"command":"cancel_all","account_id":"a"}')
-        assert answer == {"connections": [{"connection_id": "c", "sent": ["o"], "waiting": {}}]}
+        assert answer == {"connections": [{"connection_id": "c", "sent": ["o"], "waiting": {}, "problem": ""}]}
         assert got == [CancelAll("cancel_all", AccountId("a"))]
         assert "not understood" in (await asked(path, b'{"command":"sell_all"}'))["error"]
         assert "not understood" in (await asked(path, b"x" * 1000))["error"]

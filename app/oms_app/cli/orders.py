@@ -191,6 +191,7 @@ def cancel_all(
         lambda: print_table("Cancels", columns, rows, empty="no open orders"),
     )
     problems = [f"{process.process}: {process.problem}" for process in asked if process.problem]
+    problems += [one["problem"] for process in asked for one in process.connections if one.get("problem")]
     if problems:
         raise CommandFailed("\n".join(problems))
 

@@ -1,7 +1,7 @@
 """`cancel all` from a session's own memory: cancels journalled, then sent, then booked when the database answers.
 
-Guarantee: it works the same with the database up or gone; a cancel is on disk before its first byte, and what was
-journalled is booked once, by this session or by the next owner on this host.
+Guarantee: it works the same with the database up or gone; a cancel is on disk before its first byte, unless the disk
+refuses it, and what was journalled is booked once, by this session or by the next owner on this host.
 """
 
 import asyncio
@@ -34,12 +34,14 @@ log = structlog.get_logger(__name__)
 class Recalled(msgspec.Struct, frozen=True):
     """What became of `cancel all` on one connection.
 
-    sent: orders whose cancel is on the wire. waiting: order -> why its cancel goes out, or it ends, later.
+    sent: orders whose cancel is on the wire. waiting: order -> why its cancel goes out, or it ends, later. problem: why
+    this would not survive a kill of the session, or empty.
     """
 
     connection_id: str
     sent: list[OrderId]
     waiting: dict[OrderId, str]
+    problem: str = ""
 
 
 class Recalling:
@@ -69,7 +71,10 @@ class Recalling:
     async def load(self) -> None:
         """Learn what an earlier owner on this host journalled and did not book."""
         if self._journal.exists:
-            self._add(await asyncio.to_thread(self._journal.pending))
+            try:
+                self._add(await asyncio.to_thread(self._journal.pending))
+            except OSError as error:
+                log.error("journal_not_read", connection_id=self._connection.connection_id, error=str(error))
 
     def prepare(self, connector: BrokerConnector, command: Command) -> WireIdentity:
         """As the connector prepares it; one call at a time, whichever thread asks."""
@@ -82,7 +87,10 @@ class Recalling:
         self.pending = [entry for entry in self.pending if entry.entry_id not in ids]
         if not self.pending:
             self._sender.forget_recalls()
-        await asyncio.to_thread(self._journal.settle, ids)
+        try:
+            await asyncio.to_thread(self._journal.settle, ids)
+        except OSError as error:  # they are booked again by whoever reads them, which changes nothing
+            log.error("journal_not_settled", connection_id=self._connection.connection_id, error=str(error))
 
     async def cancel_all(
         self,
@@ -95,12 +103,12 @@ class Recalling:
         """Send a cancel for every active order that may be cancelled now; the others are cancelled when that can be.
 
         connector: None while there is no connection. reports: heard and not booked yet; they prove places too.
-        Raises OSError when the journal cannot be written: then nothing was sent.
+        When the journal cannot be written they go out all the same, for a cancel adds no exposure; the answer says so.
         """
         heard = list(reports)
         account_orders = self._ledgers.remembered(lambda ledger_id, book: (ledger_id, self._orders(book, account_id)))
         orders = [(ledger_id, order) for ledger_id, found in account_orders for order in found]
-        self._sender.recall({order.order_id for _, order in orders})
+        self._sender.recall({order.order_id for _, order in orders}, everything=account_id is None)
         sweeps = [Sweep(uuid4().hex, ledger_id, now, account_id) for ledger_id, _ in account_orders]
         waiting: dict[OrderId, str] = {}
         commands: list[tuple[LedgerId, Command]] = []
@@ -116,13 +124,22 @@ class Recalling:
             intents = await asyncio.to_thread(self._prepared, connector, commands, lease_token, waiting)
         entries: list[EarlyCancel] = [self._entry(ledger_id, intent, now) for ledger_id, intent in intents]
         entries += sweeps
-        await asyncio.to_thread(self._journal.append, entries)
+        problem = await self._journalled(entries)
         self._add(entries)
         sent: list[OrderId] = []
         if connector is not None:
             await asyncio.gather(*(self._send(connector, intent, sent, waiting) for _, intent in intents))
         log.warning("cancel_all", connection_id=self._connection.connection_id, sent=len(sent), waiting=len(waiting))
-        return Recalled(self._connection.connection_id, sent, waiting)
+        return Recalled(self._connection.connection_id, sent, waiting, problem)
+
+    async def _journalled(self, entries: Sequence[EarlyCancel]) -> str:
+        """Why the entries are not on disk, or an empty text."""
+        try:
+            await asyncio.to_thread(self._journal.append, entries)
+        except OSError as error:
+            log.error("cancels_not_journalled", connection_id=self._connection.connection_id, error=str(error))
+            return f"the cancels are not journalled, a kill of the session would forget to book them: {error}"
+        return ""
 
     def _add(self, entries: Sequence[EarlyCancel]) -> None:
         known = {entry.entry_id for entry in self.pending}

@@ -62,22 +62,30 @@ class Sender:
         self._queue: asyncio.Queue[Intent] = asyncio.Queue()
         self._in_flight: dict[OrderId, asyncio.Event] = {}
         self._recalled: set[OrderId] = set()
+        self._recalls_all = False
 
     def put(self, intent: Intent) -> None:
-        """Send it after those before it; a place that was recalled meanwhile is not sent."""
-        if intent.command.kind is not RequestKind.CANCEL and intent.command.order_id in self._recalled:
+        """Send it after those before it; what adds exposure and was recalled meanwhile is not sent."""
+        recalled = self._recalls_all or intent.command.order_id in self._recalled
+        if recalled and intent.command.kind is not RequestKind.CANCEL:
             self._keep_back(intent, "canceled_before_send")
         else:
             self._queue.put_nowait(intent)
 
-    def recall(self, order_ids: set[OrderId]) -> None:
-        """Let nothing that adds exposure go out for these orders, neither what waits nor what comes."""
+    def recall(self, order_ids: set[OrderId], *, everything: bool) -> None:
+        """Let nothing that adds exposure go out for these orders, neither what waits nor what comes.
+
+        everything: for no order at all, until this is recorded: a transaction may just be committing one more.
+        """
         self._recalled |= order_ids
-        self._sift(lambda intent: "canceled_before_send" if intent.command.order_id in order_ids else None)
+        self._recalls_all = self._recalls_all or everything
+        recalled = self._recalls_all
+        self._sift(lambda intent: "canceled_before_send" if recalled or intent.command.order_id in order_ids else None)
 
     def forget_recalls(self) -> None:
         """The recalls are recorded: from now on the ledger's gate knows them."""
         self._recalled.clear()
+        self._recalls_all = False
 
     def lapse(self) -> None:
         """Send nothing of what waits: its lease ended."""

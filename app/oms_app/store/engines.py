@@ -169,7 +169,9 @@ def make_private(url: URL) -> None:
 
 def probe_writing(url: URL) -> None:
     """Nothing, when somebody may write to the SQLite file now; else sqlite3.Error, within a quarter of a second."""
-    connection = sqlite3.connect(url.database or "", timeout=0.25, isolation_level=None)
+    # mode=rw: looking must not make the file anew where somebody took it away.
+    address = f"{Path(url.database or '').absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(address, uri=True, timeout=0.25, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE").close()
         connection.execute("ROLLBACK").close()

@@ -12,7 +12,7 @@ from oms_app.store.outage import Outage, Waiting
 RV = TypeVar("RV")
 CONNECT_TIMEOUT_S = 3
 PROBE_TIMEOUT_S = 2
-_STARTING_OR_ENDING = ("starting up", "shutting down", "recovery", "not accepting")
+_STARTING_OR_ENDING = ("starting up", "shutting down", "recovery", "not accepting", "not yet accepting")
 
 
 class NoAnswer(psycopg.OperationalError):
