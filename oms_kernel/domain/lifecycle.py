@@ -4,6 +4,7 @@
 """
 
 from enum import StrEnum
+from functools import cache
 
 from oms_kernel.domain.errors import IllegalTransition
 
@@ -254,6 +255,7 @@ _PLAIN_STATES = {
 }
 
 
+@cache
 def derive_state(
     status: OrderStatus,
     place: RequestStatus,
@@ -265,17 +267,16 @@ def derive_state(
     """The state that users see, first match wins: terminal, in doubt, pending, held, not yet proved, working."""
     if status in _PLAIN_STATES:
         return _PLAIN_STATES[status]
-    if place is RequestStatus.IN_DOUBT or replace is RequestStatus.IN_DOUBT:
-        return OrderState.IN_DOUBT
-    if is_open_request(cancel):
-        return OrderState.PENDING_CANCEL
-    if is_open_request(replace):
-        return OrderState.PENDING_REPLACE
-    if status is OrderStatus.HELD:
-        return OrderState.HELD
-    if status is OrderStatus.NEW:
-        return OrderState.NEW if place is RequestStatus.REQUESTED else OrderState.ROUTED
-    return OrderState.PARTIALLY_FILLED if partly_filled else OrderState.WORKING
+    precedence = (
+        (RequestStatus.IN_DOUBT in (place, replace), OrderState.IN_DOUBT),
+        (is_open_request(cancel), OrderState.PENDING_CANCEL),
+        (is_open_request(replace), OrderState.PENDING_REPLACE),
+        (status is OrderStatus.HELD, OrderState.HELD),
+        (status is OrderStatus.NEW and place is RequestStatus.REQUESTED, OrderState.NEW),
+        (status is OrderStatus.NEW, OrderState.ROUTED),
+        (partly_filled, OrderState.PARTIALLY_FILLED),
+    )
+    return next((state for holds, state in precedence if holds), OrderState.WORKING)
 
 
 FIX_ORD_STATUS: dict[OrderState, str | None] = {
@@ -295,6 +296,19 @@ FIX_ORD_STATUS: dict[OrderState, str | None] = {
 }
 
 ACTIVE_STATES = frozenset(state for state in OrderState if state.value not in {status.value for status in TERMINAL})
+
+STATUSES_OF: dict[OrderState, frozenset[OrderStatus]] = {
+    **{state: frozenset({status}) for status, state in _PLAIN_STATES.items()},
+    OrderState.NEW: frozenset({OrderStatus.NEW}),
+    OrderState.ROUTED: frozenset({OrderStatus.NEW}),
+    OrderState.HELD: frozenset({OrderStatus.HELD}),
+    OrderState.WORKING: frozenset({OrderStatus.WORKING}),
+    OrderState.PARTIALLY_FILLED: frozenset({OrderStatus.WORKING}),
+    OrderState.PENDING_REPLACE: frozenset(OrderStatus) - TERMINAL,
+    OrderState.PENDING_CANCEL: frozenset(OrderStatus) - TERMINAL,
+    OrderState.IN_DOUBT: frozenset(OrderStatus) - TERMINAL,
+}
+"""In which statuses an order may be that people see in this state: lists are searched by status, which changes less."""
 
 STATE_FILTERS: dict[str, frozenset[OrderState]] = {
     **{state.value: frozenset({state}) for state in OrderState},

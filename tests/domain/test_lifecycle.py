@@ -11,6 +11,7 @@ from oms_kernel.domain.lifecycle import (
     REQUEST_TABLE,
     STATE_FILTERS,
     STATUS_TABLE,
+    STATUSES_OF,
     TERMINAL,
     OrderState,
     OrderStatus,
@@ -113,12 +114,15 @@ def oracle(
 
 def test_the_state_that_people_see_follows_the_precedence_everywhere() -> None:
     requests = (None, *RequestStatus)
+    seen: set[tuple[OrderState, OrderStatus]] = set()
     for status, place, replace, cancel, partly in product(
         OrderStatus, RequestStatus, requests, requests, (False, True)
     ):
         state = derive_state(status, place, replace, cancel, partly_filled=partly)
         assert state == oracle(status, place, replace, cancel, partly)
         assert (state in ACTIVE_STATES) is (status not in TERMINAL)
+        seen.add((state, status))
+    assert seen == {(state, status) for state, statuses in STATUSES_OF.items() for status in statuses}
 
 
 def test_each_state_has_a_fix_word_and_a_filter() -> None:

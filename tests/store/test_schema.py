@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert, inspect, select, text, update
 from sqlalchemy.engine import make_url
 
-from oms_app.store import limits, migrate, tables, tenants
+from oms_app.store import limits, migrate, projected_tables, tables, tenants
 from oms_app.store.engines import parsed
 from oms_app.store.schema import APPEND_ONLY
 from oms_app.store.tables import ORDERS, POSITIONS, STRATEGIES, TENANTS, TableClass, tables_of
@@ -96,6 +96,13 @@ def test_every_tenant_table_begins_with_its_tenant_in_key_and_indexes() -> None:
         for constraint in table.constraints:
             if type(constraint).__name__ == "UniqueConstraint":
                 assert next(iter(constraint.columns)).name == "tenant_id", constraint.name  # type: ignore[attr-defined]
+
+
+def test_no_index_of_orders_holds_what_changes_but_the_status() -> None:
+    indexed = {column.name for index in ORDERS.indexes for column in index.columns}
+    changing = projected_tables.ORDERS.changing
+    assert changing is not None
+    assert indexed & set(changing) == {"status"}
 
 
 def test_every_table_whose_rows_change_says_when() -> None:

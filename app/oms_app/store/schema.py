@@ -33,8 +33,11 @@ class TableClass(StrEnum):
 _CLASSES: dict[str, TableClass] = {}
 
 
-def tenant_table(name: str, *items: Any, key: Iterable[str], audited: bool = True) -> Table:
-    """A table whose rows belong to one tenant: `tenant_id` leads the columns and the primary key."""
+def tenant_table(name: str, *items: Any, key: Iterable[str], audited: bool = True, **storage: Any) -> Table:
+    """A table whose rows belong to one tenant: `tenant_id` leads the columns and the primary key.
+
+    storage: options of one dialect, as `postgresql_with`.
+    """
     _CLASSES[name] = TableClass.TENANT
     stamps = stamped() if audited else ()
     return Table(
@@ -44,6 +47,7 @@ def tenant_table(name: str, *items: Any, key: Iterable[str], audited: bool = Tru
         *items,
         *stamps,
         PrimaryKeyConstraint("tenant_id", *key),
+        **storage,
     )
 
 

@@ -11,12 +11,13 @@ from sqlalchemy import select
 from oms_app.flow.control import Control
 from oms_app.flow.errors import FlowError
 from oms_app.flow.publishing import LogReader
+from oms_app.store.queries.orders import in_states
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import ORDERS
 from oms_kernel.domain.ids import LedgerId, TenantId
 from oms_kernel.domain.lifecycle import OrderState, RequestStatus
 
-UNSENT_STATES = (OrderState.NEW.value, OrderState.HELD.value, OrderState.PENDING_CANCEL.value)
+UNSENT_STATES = (OrderState.NEW, OrderState.HELD, OrderState.PENDING_CANCEL)
 log = structlog.get_logger(__name__)
 
 
@@ -52,7 +53,7 @@ class Sweeper:
 
     def _has_late(self, tenant_id: TenantId, ledger_id: LedgerId) -> bool:
         query = select(ORDERS.c.document).where(
-            ORDERS.c.tenant_id == tenant_id, ORDERS.c.ledger_id == ledger_id, ORDERS.c.state.in_(UNSENT_STATES)
+            ORDERS.c.tenant_id == tenant_id, ORDERS.c.ledger_id == ledger_id, in_states(UNSENT_STATES)
         )
         with self._store.read_unit(tenant_id) as unit:
             documents = unit.connection.scalars(query).all()

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, and_, select
 
 from oms_app.store import log_rows
 from oms_app.store.projection import decode_order
@@ -17,7 +17,7 @@ from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import AccountId, LedgerId, OrderId, TenantId
-from oms_kernel.domain.lifecycle import STATE_FILTERS, OrderState
+from oms_kernel.domain.lifecycle import STATE_FILTERS, STATUSES_OF, OrderState
 from oms_kernel.domain.order import Order
 
 
@@ -154,7 +154,7 @@ def filtered_orders(tenant_id: TenantId, filters: OrderFilter) -> Select[Any]:
         if wanted is not None:
             query = query.where(column == wanted)
     if filters.states is not None:
-        query = query.where(columns.state.in_(sorted(filters.states)))
+        query = query.where(in_states(filters.states))
     if filters.allowed_accounts is not None:
         query = query.where(columns.account_id.in_(sorted(filters.allowed_accounts)))
     if filters.accepted_from is not None:
@@ -162,6 +162,12 @@ def filtered_orders(tenant_id: TenantId, filters: OrderFilter) -> Select[Any]:
     if filters.accepted_before is not None:
         query = query.where(columns.accepted_at < filters.accepted_before)
     return query
+
+
+def in_states(states: Collection[OrderState]) -> ColumnElement[bool]:
+    """The condition that an order is in one of these states; its index is that of the statuses behind them."""
+    statuses = sorted({status for state in states for status in STATUSES_OF[state]})
+    return and_(ORDERS.c.status.in_(statuses), ORDERS.c.state.in_(sorted(states)))
 
 
 def _order_view(row: AnyRow) -> OrderView:
