@@ -19,8 +19,8 @@ from oms_app.store.schedules import ScheduleRow
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 
-SWEEP_EVERY_S = 1.0
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
+SCHEDULES_EVERY_S = 5.0
 STOP_S = 5.0
 NOTE_SWEEP_EVERY = timedelta(minutes=1)
 log = structlog.get_logger(__name__)
@@ -104,7 +104,7 @@ class Leader:
             try:
                 if time.monotonic() >= look_at:
                     self.turn()
-                    look_at = time.monotonic() + LOOK_EVERY_S
+                    look_at = time.monotonic() + SCHEDULES_EVERY_S
                 else:
                     self._hold()
                     self._swept += self._sweep() if self.leads else 0
@@ -112,7 +112,7 @@ class Leader:
                 log.warning("the schedules wait for the database", error=str(error))
             except Exception:
                 log.exception("minding the schedules failed")
-            self._stopping.wait(SWEEP_EVERY_S)
+            self._stopping.wait(LOOK_EVERY_S)
 
     def _hold(self) -> None:
         """Keep the lease, or take it when it is free."""

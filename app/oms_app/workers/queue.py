@@ -20,7 +20,7 @@ from oms_app.flow.chores import ACTORS, SCHEDULED_LATE_S, SCHEDULES, ActorSpec
 from oms_app.flow.queues import NAMESPACE, redis_client
 
 HEARTBEAT_TIMEOUT_MS = 60_000
-IDLE_MS = 250
+IDLE_MS = 500
 TRY_REDIS_AGAIN_S = 5.0
 Work = Callable[..., object]
 log = structlog.get_logger(__name__)
