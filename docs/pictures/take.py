@@ -1,7 +1,7 @@
 """Take the pictures of the dashboard: start a demo on a home of its own, trade a little, photograph the desk.
 
-Run it from the root of the repository: `python -m docs.pictures.take`. It writes dashboard.png and dashboard-dark.png
-beside itself; both show 1400 x 900 pixels.
+Run it from the root of the repository: `python -m docs.pictures.take`. It writes dashboard.png, dashboard-dark.png,
+alerts.png and reconciliation.png beside itself; all show 1400 pixels in width.
 """
 
 import tempfile
@@ -12,14 +12,20 @@ from pathlib import Path
 import httpx2
 from playwright.sync_api import Page, sync_playwright
 
+from oms_app.bootstrap import build_services
 from oms_app.cli.demo import DemoFacts
-from tests.processes.system import running
+from oms_app.config import load_settings
+from oms_kernel.domain import events as ev
+from oms_kernel.domain.ids import AccountId, LedgerId, TenantId
+from tests.processes.system import System, running
 from tests.services.browser import LAUNCH_ARGUMENTS, chromium
 
 HERE = Path(__file__).parent
 CENTS = Decimal("0.01")
 MOVES_MS = 15_000
 """How long the market moves before the picture is taken."""
+SHEETS = (("reconciliation", "reconciliation.png", 470), ("alerts", "alerts.png", 340))
+"""Path, picture and height of the pages of tables."""
 PAUSE_S = 2.5
 """Between two orders, so that each finds another price."""
 
@@ -82,13 +88,46 @@ def photograph(page: Page, facts: DemoFacts) -> None:
         page.screenshot(path=HERE / name)
 
 
+def differ(system: System) -> None:
+    """Book cash in our ledger that the broker knows nothing of."""
+    facts = system.facts
+    services = build_services(load_settings({**system.env, "OMS_HOME": str(system.home)}))
+    change = ev.CashChanged(
+        account_id=AccountId(facts.account_id), currency="USD", amount=Decimal("250.75"), reason_code="picture"
+    )
+    try:
+        services.desk.transact(
+            TenantId(facts.tenant_id), LedgerId(facts.ledger_id), lambda turn: turn.batch.record(change)
+        )
+    finally:
+        services.close()
+
+
+def photograph_differences(page: Page, system: System) -> None:
+    """A difference that the broker's session finds on demand, and the alert that it raises."""
+    differ(system)
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{system.facts.url}/reconciliation")
+    page.get_by_role("button", name="Reconcile now").click()
+    page.locator("tr[data-type=CASH]").wait_for()
+    page.locator("tr[data-type=CASH]").get_by_role("button", name="Acknowledge").click()
+    page.locator("tr[id^=run-]", has_text="Asked for").locator(".chip.done").wait_for()
+    page.locator("#notices li").first.wait_for(state="detached")
+    for path, name, height in SHEETS:
+        page.goto(f"{system.facts.url}/{path}")
+        page.locator("#boards").wait_for()
+        page.screenshot(path=HERE / name, clip={"x": 0, "y": 0, "width": 1400, "height": height})
+
+
 def main() -> None:
-    """Both pictures."""
+    """Every picture."""
     with tempfile.TemporaryDirectory() as home, running(Path(home) / "home") as system, sync_playwright() as playwright:
         facts = system.facts
         trade(facts)
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(LAUNCH_ARGUMENTS))
-        photograph(browser.new_page(viewport={"width": 1400, "height": 900}), facts)
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        photograph(page, facts)
+        photograph_differences(page, system)
         browser.close()
 
 
