@@ -214,7 +214,7 @@ class Link:
                 self.cut()
 
     async def _frame(self, way: Way, frame: bytes, writer: asyncio.StreamWriter) -> None:
-        if way in self._silent:
+        if way in self._silent or self._over.is_set():
             return
         fault = self._proxy.strikes(way, frame)
         if fault is None:
