@@ -202,7 +202,7 @@ class _Killing:
                 self._give_way(slot)
 
     def _give_way(self, waiting: Slot) -> None:
-        """End the other one of two when it has nothing more to die of: one only has the lease, or leads the schedules."""
+        """End the other one of two when it has nothing more to die of: only one has the lease, or leads schedules."""
         for slot in self._cell.slots:
             is_other = slot.role == waiting.role and slot is not waiting
             if (
