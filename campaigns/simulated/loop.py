@@ -142,7 +142,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         now = self.time()
         begins = max(now, getattr(executor, "_busy_until", now))
         answers = begins + self._delay_s()
-        executor._busy_until = answers
+        if executor is not None:  # the loop's own has many threads: nothing waits for anything there
+            executor._busy_until = answers
 
         def do() -> None:
             if future.cancelled():

@@ -44,7 +44,7 @@ class Nemesis:
         self._blows: tuple[Callable[[], Any], ...] = (
             self.kill_session, self.kill_session, self.stop_session, self.stop_session, self.cut, self.bad_weather,
             self.bad_weather, self.script, self.script, self.script, self.store_away, self.lose_commits,
-            self.slow_store, self.set_clock, self.kill_api, self.kill_consumer, self.halt,
+            self.slow_store, self.set_clock, self.kill_api, self.kill_consumer, self.halt, self.kill_switch,
         )  # fmt: skip
 
     async def strike(self, blows: int, bursts: Sequence[float]) -> None:
@@ -115,6 +115,13 @@ class Nemesis:
         """What the consumer did after its last stored cursor is done again."""
         self._world.consumer.kill()
         self._later(self._random.uniform(1, 20), self._world.consumer.start)
+
+    def kill_switch(self) -> None:
+        """A person cancels everything past the API, half the time with the database gone."""
+        if self._random.randrange(2):
+            self.store_away()
+        for session in self._world.sessions:
+            session.cancel_all()
 
     def halt(self) -> None:
         """A person halts the account, and releases it later."""

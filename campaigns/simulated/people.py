@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +29,10 @@ from oms_kernel.domain.order import OrderType, Side
 from oms_kernel.engine import NewTerms
 
 ATTEMPTS = 8
+REPEATS = 5
+"""So many in a hundred settled requests are made again all the same."""
+WAITS = 10
+"""So many in a hundred orders may wait for a session."""
 SIDES = tuple(Side)
 
 
@@ -59,6 +64,7 @@ class Trader:
         randomness: random.Random,
         history: History,
         die: Callable[[str], None],
+        now: Callable[[], datetime],
     ) -> None:
         self._api = api
         self._principal = principal
@@ -67,6 +73,7 @@ class Trader:
         self._random = randomness
         self._history = history
         self._die = die
+        self._now = now
         self._count = 0
         self.orders: list[OrderId] = []
 
@@ -97,7 +104,8 @@ class Trader:
             answers = self._ask(drafts, key)
             for client_order_id, answer in zip(ids, answers, strict=True):
                 self._history.hear(client_order_id, answer)
-            if not any(answer.told in (Told.UNKNOWN, Told.NOTHING) for answer in answers):
+            settled = not any(answer.told in (Told.UNKNOWN, Told.NOTHING) for answer in answers)
+            if settled and self._random.randrange(100) >= REPEATS:
                 return
             await asyncio.sleep(self._random.uniform(0.5, 12))
 
@@ -139,7 +147,7 @@ class Trader:
             order_type=OrderType.LIMIT if rests else OrderType.MARKET,
             limit_price=price if rests else None,
             client_order_id=ClientOrderId(client_order_id),
-            strategy_id=None,
+            queue_until=self._now() + timedelta(seconds=90) if self._random.randrange(100) < WAITS else None,
         )
 
     def _change(self) -> None:

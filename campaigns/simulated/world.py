@@ -10,6 +10,7 @@ import random
 import shutil
 import tempfile
 import uuid
+from collections.abc import Coroutine
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -24,9 +25,11 @@ from campaigns.simulated.network import Network, Weather, connector_of
 from campaigns.simulated.people import Api, Trader
 from campaigns.simulated.watch import Watch
 from oms_app.flow.desk import Desk
+from oms_app.flow.errors import FlowError
 from oms_app.flow.principal import Principal
 from oms_app.flow.publishing import LogReader
 from oms_app.sessions import process as session_process
+from oms_app.sessions.control import CancelAll
 from oms_app.sessions.ports import Connection
 from oms_app.sessions.process import Sessions
 from oms_app.sessions.timing import Timing
@@ -51,6 +54,7 @@ ACTS_IN_A_BURST = (7, 10)
 LEAST_ORDERS = 50
 MARKET_EVERY_S = 20.0
 CONSUME_EVERY_S = 30.0
+SWEEP_EVERY_S = 60.0
 SETTLE_S = 1_800.0
 UNSETTLED = frozenset(
     {
@@ -97,10 +101,20 @@ class SessionProcess:
         self.sessions._control = _NoControl()  # type: ignore[assignment]
         self.process.start(self.sessions.serve)
 
+    def cancel_all(self) -> None:
+        """Cancel everything from the session's own memory, as its control socket does."""
+        sessions = self.sessions
+        if sessions is not None and self.process.runs:
+            self.process.start(lambda: _ignoring(sessions.cancel_all(CancelAll(command="cancel_all"))))
+
     def kill(self) -> None:
         """kill -9: the broker sees its connections end."""
         self.process.kill()
         self._world.network.hang_up_on(self.process)
+
+
+async def _ignoring(work: Coroutine[Any, Any, Any]) -> None:
+    await work
 
 
 class _NoControl:
@@ -151,6 +165,23 @@ class Consumer:
             self.cursor = at
 
 
+class Sweeper:
+    """The worker's chore: what was not sent in time ends."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._api = Api(world.new_desk)
+        Process("worker", world.loop).start(self._sweep)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            try:
+                self._api.control.sweep(TENANT, LEDGER)
+            except (FlowError, StoreUnavailable):
+                continue
+
+
 class World:
     """Everything of one seed. `play` runs the hour and lets everything settle."""
 
@@ -183,11 +214,12 @@ class World:
         principal = Principal(principal_id="user:simulated", tenant_id=TENANT, scopes=frozenset())
         self.api.control.open_account(TENANT, LEDGER, ACCOUNT_ID, base_currency="USD", cash={"USD": CASH})
         self.trader = Trader(
-            self.api, principal, ACCOUNT_ID, ("ACME", "BETA"), self._draw("trader"), self.history, self._die
+            self.api, principal, ACCOUNT_ID, ("ACME", "BETA"), self._draw("trader"), self.history, self._die, clock.wall
         )
         self.nemesis = Nemesis(self, self._draw("nemesis"))
         self.sessions: list[SessionProcess] = []
         self.consumer: Consumer
+        self.sweeper: Sweeper
         self._prices = {instrument.instrument_id: 10_000 for instrument in self.instruments}
 
     def new_desk(self) -> Desk:
@@ -213,7 +245,7 @@ class World:
     async def _play(self) -> None:
         beside = [asyncio.create_task(self._move_the_market()), asyncio.create_task(self.watch.look())]
         self.sessions += [SessionProcess(self, 1), SessionProcess(self, 2)]
-        self.consumer = Consumer(self)
+        self.consumer, self.sweeper = Consumer(self), Sweeper(self)
         await asyncio.sleep(20)
         bursts = sorted(self.random.uniform(20, HOUR_S) for _ in range(self.random.randint(*BURSTS)))
         striking = asyncio.create_task(self.nemesis.strike(self.random.randint(*BLOWS), bursts))
