@@ -7,6 +7,7 @@ import asyncio
 import statistics
 import sys
 import time
+from collections import Counter
 from urllib.parse import urlsplit
 
 import msgspec
@@ -33,7 +34,8 @@ class Seen(msgspec.Struct, frozen=True):
     """Milliseconds from the moment at which an order was due. unseen: orders whose event never came."""
 
     orders: int
-    failed: int
+    failed: dict[str, int]
+    """Status and body of an answer that was not 201 -> how many."""
     unseen: int
     answer_p50_ms: float
     answer_p99_ms: float
@@ -55,7 +57,7 @@ class Client:
         self._early: dict[str, float] = {}
         self._answered: list[float] = []
         self._seen: list[float] = []
-        self._failed = 0
+        self._failed: Counter[str] = Counter()
         self._idle: asyncio.LifoQueue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.LifoQueue()
 
     async def run(self) -> Seen:
@@ -79,7 +81,7 @@ class Client:
         if listener.done() and not listener.cancelled():
             listener.result()
         answered, seen = _cuts(self._answered), _cuts(self._seen)
-        return Seen(count, self._failed, len(self._due), answered[49], answered[98], seen[49], seen[98])
+        return Seen(count, dict(self._failed), len(self._due), answered[49], answered[98], seen[49], seen[98])
 
     async def _place(self, number: int, due: float) -> None:
         paced = self._paced
@@ -95,7 +97,7 @@ class Client:
         self._answered.append((time.perf_counter() - due) * 1000)
         self._idle.put_nowait((reader, writer))
         if head.split(b" ", 2)[1] != b"201":
-            self._failed += 1
+            self._failed[f"{head.split(b' ', 2)[1].decode()} {answer.decode()[:200]}"] += 1
             return
         order_id = msgspec.json.decode(answer)["order_id"]
         seen_at = self._early.pop(order_id, None)

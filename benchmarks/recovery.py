@@ -1,4 +1,4 @@
-"""Seconds from the start of API and session until both serve a ledger of 100,000 orders, 1,000 of them open.
+"""Seconds from the start of API and session until both serve a ledger of 100,000 ended orders and 1,000 open ones.
 
 Ready is: an order was accepted (the API folded the ledger), and the connection is READY (the session took its lease,
 folded the ledger and reconciled with the broker, which holds the open orders). Beside it the same on an empty ledger.
@@ -14,6 +14,7 @@ from benchmarks.record import record
 from benchmarks.rounds import Plan, Say, measured, middle
 from benchmarks.stock import HUNDRED_THOUSAND, Stock
 from benchmarks.system import OPEN_STATES, System
+from benchmarks.watching import cpu_s, family
 
 OPEN = 1000
 BULK = 100
@@ -21,7 +22,7 @@ BULK = 100
 
 def run(plan: Plan, generator: Generator, say: Say, stock: Stock) -> list[dict[str, Any]]:
     """The record `recovery` in seconds; `api_s` and `session_s` tell which part was ready when."""
-    ended = (plan.size or HUNDRED_THOUSAND) - OPEN
+    ended = plan.size or HUNDRED_THOUSAND
     with stock.system(orders=ended) as full, stock.system() as empty:
         starts = {"full": _Starts(full), "empty": _Starts(empty)}
         for system in (full, empty):
@@ -35,6 +36,8 @@ def run(plan: Plan, generator: Generator, say: Say, stock: Stock) -> list[dict[s
         "api_s": middle(starts["full"].api_s),
         "session_s": middle(starts["full"].session_s),
         "first_s": round(first_s, 2),
+        "cpu_s": middle(starts["full"].cpu_s),
+        "floor_cpu_s": middle(starts["empty"].cpu_s),
         "orders": ended + OPEN,
         "open_orders": OPEN,
     }
@@ -67,6 +70,8 @@ class _Starts:
         self.placed = 0
         self.api_s: list[float] = []
         self.session_s: list[float] = []
+        self.cpu_s: list[float] = []
+        """CPU seconds of all processes that were started, until both were ready."""
 
     def once(self) -> float:
         """Seconds until both are ready; then both are ended in order."""
@@ -86,6 +91,7 @@ class _Starts:
         system.wait(is_ready, pause_s=0.02)
         self.api_s.append(api_s)
         self.session_s.append(session_s)
+        self.cpu_s.append(cpu_s(pid for name in ("api", "session") for pid in family(system.pids()[name])))
         system.end("session", "api")
         return max(api_s, session_s)
 

@@ -86,7 +86,7 @@ class Stock:
             if source is None:
                 _fill(url, orders)
             else:
-                _multiply(url, tenants)
+                multiply(url, tenants)
             self._templates[key] = url
             took = time.monotonic() - began
             self._say(f"  made {orders * tenants} ended orders of {tenants} tenants in {took:.0f} s")
@@ -117,7 +117,7 @@ def _fill(url: str, orders: int) -> None:
         shutil.rmtree(folder)
 
 
-def _multiply(url: str, tenants: int) -> None:
+def multiply(url: str, tenants: int) -> None:
     """Further tenants with the same rows: each unique key begins with the tenant, so nothing else differs."""
     with psycopg.connect(url) as connection:
         for number in range(2, tenants + 1):

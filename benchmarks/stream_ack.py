@@ -29,7 +29,7 @@ def run(plan: Plan, generator: Generator, say: Say, stock: Stock) -> list[dict[s
         for number in range(1, plan.rounds + 1):
             seen = _one_round(system, plan, number * 1_000_000)
             if seen.failed or seen.unseen:
-                raise RuntimeError(f"of {seen.orders} orders {seen.failed} failed and {seen.unseen} were never seen")
+                raise RuntimeError(f"of {seen.orders} orders {seen.unseen} were never seen, failed: {seen.failed}")
             say(f"  round {number}: seen p50 {seen.seen_p50_ms:.1f}, p99 {seen.seen_p99_ms:.1f} ms")
             rounds.append(seen)
     more = {

@@ -45,6 +45,8 @@ from oms_kernel.domain.calendar import ALWAYS_OPEN
 from oms_kernel.domain.ids import AccountId, ConnectionId
 
 READY_S = 180
+STOP_S = 60
+"""A session that is killed keeps its lease until that ends: the next start would wait for it."""
 OPEN_STATES = ("NEW", "ROUTED", "PENDING_REPLACE", "PENDING_CANCEL", "IN_DOUBT")
 """States in which the system still owes something; a resting order is settled."""
 
@@ -135,7 +137,7 @@ class System:
             child = self._children.pop(name)
             child.terminate()
             try:
-                child.wait(15)
+                child.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
