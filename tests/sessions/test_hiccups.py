@@ -72,17 +72,18 @@ def test_an_intent_that_is_committed_while_the_session_ends_is_known_to_be_unsen
     async def tell(scene: Scene) -> None:
         await scene.start()
         store = scene.trading.store
-        committing = threading.Event()
+        committed = threading.Event()
 
         def slowly() -> None:
-            committing.set()
-            time.sleep(0.3)
+            if "intent_recorded" in scene.trading.kinds():
+                committed.set()
+                time.sleep(0.5)
 
+        store.after_commit = slowly
         order = scene.trading.place(limit_price="90.00", queue_until=scene.trading.now.replace(year=2030))
-        store.before_commit = slowly
-        await scene.until(committing.is_set)
+        await scene.until(committed.is_set)
         await scene.stop()
-        store.before_commit = lambda: None
+        store.after_commit = lambda: None
         ended = scene.trading.order(order.order_id)
         assert (ended.state, ended.evidence) == (OrderState.EXPIRED, Evidence.NEVER_SENT)
         assert scene.at_broker() == []

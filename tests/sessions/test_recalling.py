@@ -179,11 +179,14 @@ def test_before_the_acknowledgement_a_cancel_waits_where_the_connector_cannot_an
             silent = True
 
             async def submit(self, intent: Intent) -> None:
+                asked.append(intent)
                 if not self.silent:
                     await super().submit(intent)
 
+        asked: list[Intent] = []
         await scene.start(connector=Waits)
         first = scene.trading.place(limit_price="90.00")
+        await scene.until(lambda: len(asked) == 1)
         await scene.becomes(first, OrderState.ROUTED)
         runner = scene.runner
         assert runner is not None

@@ -1,5 +1,6 @@
 """How the connection is, told to people and to intake: the newest word is written, later when the database is away."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -24,6 +25,7 @@ class StatusRow:
         self._ledgers = ledgers
         self._heard_at = heard_at
         self._due: tuple[str, str] | None = None
+        self._writing = asyncio.Lock()
         self._log = structlog.get_logger(__name__).bind(
             connection_id=connection.connection_id, broker=connection.broker
         )
@@ -36,9 +38,13 @@ class StatusRow:
 
     async def catch_up(self) -> None:
         """Write what could not be written before."""
-        due = self._due
-        if due is None:
+        if self._due is None:
             return
+        async with self._writing:
+            if self._due is not None:
+                await self._write(self._due)
+
+    async def _write(self, due: tuple[str, str]) -> None:
         tenant_id, connection_id = self._connection.tenant_id, self._connection.connection_id
         heard_at = self._heard_at()
         try:
