@@ -174,7 +174,7 @@ def _fill(system: System, url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("SET session_replication_role = replica")  # rows of tenants and hooks that nobody made
         for table, given in FILLED.items():
-            connection.execute(fill_sql(table, given))  # type: ignore[call-overload]
+            connection.execute(fill_sql(table, given))
     made_orders.analyse(url)
 
 
