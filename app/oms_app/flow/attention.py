@@ -32,9 +32,9 @@ class Attention:
         self._desk = desk
 
     def acknowledge_alerts(self, principal: Principal, ledger_id: LedgerId, alert_ids: tuple[EventId, ...]) -> int:
-        """How many alerts were acknowledged; those that had been before count as nothing.
+        """How many alerts were acknowledged; ids that are not open in this ledger count as nothing.
 
-        Raises UnknownAlert for one that this ledger never raised or of an account that the principal may not use.
+        Raises UnknownAlert for one of an account that the principal may not use.
         """
 
         def work(turn: Turn) -> int:
