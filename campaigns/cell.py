@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ STOP_ORDER = ("api", "strategy", "session", "worker", "stream", "sim_broker")
 LEASE_S = 1.5
 CLAIM_S = 2.0
 READY_S = 30.0
-SETTLE_S = 45.0
+SETTLE_S = 30.0
 PLANTED_SETTLE_S = 8.0
 """A planted defect may leave something that never comes to rest."""
 STOP_S = 20.0
@@ -214,6 +214,8 @@ class Cell:
 
     def signal(self, slot: Slot, number: signal.Signals) -> None:
         """Send a signal to a slot's process; for one that stops, goes on or dies, to its whole group."""
+        if self._zygote.end_of(slot.pid) is not None:
+            return
         if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
             with suppress(ProcessLookupError):  # so young that it leads no group yet, or gone
                 os.killpg(slot.pid, number)
@@ -298,19 +300,31 @@ class Cell:
 
     def _drain(self) -> None:
         """Cancel what rests and wait until nothing is under way. What does not come to rest is found by the checks."""
-        deadline = time.monotonic() + self._settle_s
-        while count_states(self.store, ACTIVE) and time.monotonic() < deadline:
+
+        def left() -> int:
             with suppress(Refused):
                 self.client.ask("POST", "/api/v1/orders/cancel-all", {})
-            time.sleep(0.3)
+            return count_states(self.store, ACTIVE)
+
+        self._await_none(left)
 
     def _await_consumers(self) -> None:
-        deadline = time.monotonic() + self._settle_s
-        while time.monotonic() < deadline:
-            head = self._head()
-            if self._reader.has(head) and self.hooks.has(self._hooked()):
-                return
-            time.sleep(0.1)
+        """Wait until webhooks and stream heard everything. What they never hear is found by the checks."""
+
+        def left() -> int:
+            missing = 0 if self._reader.has(self._head()) else 1
+            return missing + self.hooks.missing(self._hooked())
+
+        self._await_none(left)
+
+    def _await_none(self, left: Callable[[], int]) -> None:
+        """Wait until nothing is left; for as long as it becomes less, on a busy machine too."""
+        fewest, deadline = left(), time.monotonic() + self._settle_s
+        while fewest and time.monotonic() < deadline:
+            time.sleep(0.2)
+            now = left()
+            if now < fewest:
+                fewest, deadline = now, time.monotonic() + self._settle_s
 
     def _stop_strategy(self) -> None:
         if self._run is None:

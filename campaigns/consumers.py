@@ -57,10 +57,10 @@ class Hooks:
             self.heard[path].append((seq, message_id))
             return 204
 
-    def has(self, wanted: Set[int]) -> bool:
-        """Whether every endpoint heard all of these."""
+    def missing(self, wanted: Set[int]) -> int:
+        """How many messages endpoints still have to hear."""
         with self._lock:
-            return all(wanted <= {seq for seq, _ in heard} for heard in self.heard.values())
+            return sum(len(wanted - {seq for seq, _ in heard}) for heard in self.heard.values())
 
     def repeated(self) -> int:
         """How many messages came once more than needed: at least once is the promise."""

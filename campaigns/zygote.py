@@ -29,7 +29,7 @@ from typing import Any
 
 import msgspec
 
-from campaigns import failpoints, plants
+from campaigns import clocks, failpoints, plants
 from oms_app.config import Settings, load_settings
 from oms_app.lifeline import Pulse, die_with_parent
 from oms_app.logs import configure_logging
@@ -140,8 +140,8 @@ def main(arguments: list[str]) -> int:
     driver.sendall(READY)
     waiting = b""
     while True:
-        readable, _, _ = select.select([driver, wake], [], [], 1.0)
-        if driver in readable:
+        readable, _, _ = select.select([driver.fileno(), wake], [], [], 1.0)
+        if driver.fileno() in readable:
             received = driver.recv(65536)
             if not received:
                 return 0
@@ -191,7 +191,7 @@ def _import_everything() -> Mapping[str, Callable[..., None]]:
     from oms_app.bootstrap import build_services, create_app, processes
     from oms_app.flow.chores import Queue
 
-    oms_strategies.plugin.Echo = Witness
+    setattr(oms_strategies.plugin, "Echo", Witness)
     with tempfile.TemporaryDirectory() as home:
         services = build_services(load_settings({"OMS_HOME": home}))
         create_app(services)
@@ -280,6 +280,8 @@ def _live(birth: Birth, mains: Mapping[str, Callable[..., None]], told: int, zyg
     for place, seconds in birth.tuning.items():
         module, _, name = place.partition(":")
         tune(import_module(module), name, seconds)
+    if clocks.VARIABLE in birth.env:
+        clocks.shift(float(birth.env[clocks.VARIABLE]))
     if birth.plant:
         plants.plant(birth.plant)
     if birth.point:
