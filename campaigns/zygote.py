@@ -191,7 +191,7 @@ def _import_everything() -> Mapping[str, Callable[..., None]]:
     from oms_app.bootstrap import build_services, create_app, processes
     from oms_app.flow.chores import Queue
 
-    setattr(oms_strategies.plugin, "Echo", Witness)
+    vars(oms_strategies.plugin)["Echo"] = Witness
     with tempfile.TemporaryDirectory() as home:
         services = build_services(load_settings({"OMS_HOME": home}))
         create_app(services)
