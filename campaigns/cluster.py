@@ -146,6 +146,10 @@ class Cluster:
         """Whether its main process runs or stands still."""
         return name in self.members and self._zygote.end_of(self.members[name].pid) is None
 
+    def answers(self, name: str) -> bool:
+        """Whether the API of this name answers now."""
+        return _answers(self.members[name].port, "/api/v1/health/live")
+
     def await_api(self, name: str, path: str = "/api/v1/health/live") -> None:
         """Return once it answers. Raises NotWell."""
         member = self.members[name]
