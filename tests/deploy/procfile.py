@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from oms_app.lifeline import die_with_parent
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 STOP_S = 30.0
@@ -39,7 +41,12 @@ class Processes:
         """Start one process."""
         with (self._folder / f"{name}.out").open("wb") as output:
             self._running[name] = subprocess.Popen(
-                words, env={**self._env, **variables}, stdout=output, stderr=output, start_new_session=True
+                words,
+                env={**self._env, **variables},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
             )
 
     def kill(self, name: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.deploy.procfile import ROOT, Processes, read
 from tests.deploy.test_compose import SERVICES, found_command
+from tests.services.redis_server import RedisServer
 from tests.services.server_process import free_port
 from tests.waiting import until
 from tests.workers.test_webhooks import Receiver
@@ -85,19 +86,30 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Site]:
-    made = Site(tmp_path, postgres_url, redis_url)
+def own_redis(tmp_path: Path, redis_url: str) -> Iterator[RedisServer]:
+    """A Redis of this test alone, that may be killed. (redis_url: only where a Redis can be had.)"""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    made = RedisServer(folder)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def site(tmp_path: Path, postgres_url: str, own_redis: RedisServer) -> Iterator[Site]:
+    made = Site(tmp_path, postgres_url, own_redis.url)
     made.home.mkdir()
     try:
         yield made
-    except BaseException:
-        print(made.processes.output())
-        raise
     finally:
         made.processes.stop()
+        print(made.processes.output())  # pytest shows it where a test failed
 
 
-def test_the_set_serves_orders_webhooks_and_schedules_with_two_of_each_and_survives_a_killed_worker(site: Site) -> None:
+def test_the_set_serves_orders_webhooks_and_schedules_and_survives_a_killed_worker_and_a_killed_redis(
+    site: Site, own_redis: RedisServer
+) -> None:
     processes, receiver = site.processes, Receiver()
     assert "is at" in processes.run(*LINES["release"])
     assert "demo.json" in processes.run("oms", "demo")
@@ -133,6 +145,13 @@ def test_the_set_serves_orders_webhooks_and_schedules_with_two_of_each_and_survi
         assert "beat" in processes.run("oms", "alive", "worker", "--heartbeats", str(site.home / "hearts"))
         assert json.loads(processes.run("oms", "verify", "--json"))["is_clean"]
         assert httpx2.get(f"http://127.0.0.1:{site.stream_port}/healthz", trust_env=False).status_code == 200
+
+        own_redis.kill()
+        third = site.filled("third")
+        until(lambda: third in {one["data"]["order_id"] for one in receiver.verified()}, "it was told by polling", 30)
+        own_redis.start()
+        fourth = site.filled("fourth")
+        until(lambda: fourth in {one["data"]["order_id"] for one in receiver.verified()}, "it was told", 30)
     finally:
         receiver.close()
     codes = processes.stop()
