@@ -6,6 +6,7 @@ from typing import Any
 
 from oms_app.flow import publishing, submission
 from oms_app.sessions import runner
+from oms_app.store.unit_of_work import StoreUnavailable
 from oms_kernel.contracts.broker import Intent, WireIdentity
 from oms_kernel.domain.lifecycle import RequestKind, RequestStatus
 from oms_kernel.domain.money import ZERO
@@ -41,22 +42,22 @@ def resend_on_recovery() -> None:
 
 
 def intent_after_wire() -> None:
-    """A place goes out while its intent is still being stored."""
+    """A place goes out first, and its intent is stored by the next transaction."""
     next_intents = submission.next_intents
+    sent: dict[str, Any] = {}
 
     def send_first(turn: Any, connection_id: Any, token: int, capabilities: Any, prepare: Any, **options: Any) -> Any:
         intents = next_intents(turn, connection_id, token, capabilities, prepare, **options)
-        connector = prepare.args[0]
-        for intent in intents:
-            if intent.command.kind is RequestKind.PLACE:
-                task = asyncio.get_running_loop().create_task(connector.submit(intent))
-                _SENDING.append(task)
-        return [intent for intent in intents if intent.command.kind is not RequestKind.PLACE]
+        places = [intent for intent in intents if intent.command.kind is RequestKind.PLACE]
+        new = [intent for intent in places if intent.identity.wire_id not in sent]
+        for intent in new:
+            task = asyncio.get_running_loop().create_task(prepare.args[0].submit(intent))
+            sent[intent.identity.wire_id] = task
+        if new:
+            raise StoreUnavailable("the intents are stored by the next transaction")
+        return [intent for intent in intents if intent not in places]
 
     submission.next_intents = send_first
-
-
-_SENDING: list[Any] = []
 
 
 def event_skipped() -> None:
