@@ -19,8 +19,11 @@ def record(
     seed: int,
     **more: Any,
 ) -> dict[str, Any]:
-    """A benchmark's record. values, floors: one of each for each round, of the same round. more: further fields."""
-    ratios = [value / floor for value, floor in zip(values, floors, strict=True) if floor]
+    """A benchmark's record. values, floors: one of each for each round, of the same round. more: further fields.
+
+    The ratio is 0 when the floor was too small to be measured.
+    """
+    ratios = [value / floor for value, floor in zip(values, floors, strict=True) if floor] or [0.0]
     return {
         "name": name,
         "value": rounded(statistics.median(values)),
