@@ -20,7 +20,7 @@ CAMPAIGNS = {
     "redelivery": "campaigns.redelivery",
     "idempotency": "campaigns.idempotency",
     "machine": "campaigns.machine",
-    "history": "campaigns.history",
+    "history": "campaigns.history_run",
     "simulation": "campaigns.simulation",
 }
 """Each campaign's module: what a CampaignModule has, imported only when the campaign runs."""

@@ -86,7 +86,7 @@ class Campaign:
         self._proxies = Proxies()
         self._journal = Journal(made.folder / "history.jsonl")
         seed_catalogue(services)
-        feed = {"kind": "synthetic", "seed": 7, "prices": starting_prices(), "size_lots": 1_000_000_000}
+        feed = {"kind": "synthetic", "interval_ms": 2000, "prices": starting_prices(), "size_lots": 1_000_000_000}
         made.start_broker({**sim_broker_config(feed), "accounts": broker_accounts(TENANTS)})
         token = made.broker_endpoint().token
         self._wires = [self._proxies.open(made.broker_endpoint) for _ in TENANTS]

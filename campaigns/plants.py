@@ -5,10 +5,13 @@ import random
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
+from zlib import crc32
 
 FORGETS = 0.05
 DOUBLES = 0.05
 SKIPS = 0.02
+LOSES_ONE_OF = 8
+DIRTY = 0.05
 
 
 def resend(comparing: Any) -> None:
@@ -165,6 +168,35 @@ def unclaimed(rows: Any) -> None:
     change_delivery, rows.claim, rows.change_delivery = rows.change_delivery, claim, change
 
 
+def lost_fill(booking: Any) -> None:
+    """Some executions are never booked, however often the broker tells of them, and it is told that they were."""
+    from oms_kernel.contracts.broker import Filled
+
+    book = booking.book
+
+    def is_lost(report: Any) -> bool:
+        return isinstance(report, Filled) and crc32(report.exec_id.encode()) % LOSES_ONE_OF == 0
+
+    def book_most(turn: Any, connection_id: Any, reports: Any) -> None:
+        book(turn, connection_id, [report for report in reports if not is_lost(report)])
+
+    booking.book = book_most
+
+
+def dirty_position(holdings: Any) -> None:
+    """A position is now and then shown with a part of an execution that is not booked yet."""
+    document = holdings.position_document
+
+    def too_early(view: Any) -> Any:
+        shown = document(view)
+        if random.random() < DIRTY:
+            for name in ("quantity", "bought_quantity"):
+                shown[name] = str(float(shown[name]) + 0.5)
+        return shown
+
+    holdings.position_document = too_early
+
+
 PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "resend": ("oms_app.sessions.comparing", resend),
     "wire_first": ("oms_app.sessions.pump", wire_first),
@@ -173,6 +205,8 @@ PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "skip_answer": ("oms_app.store.sql_ledger_unit", skip_answer),
     "late_answer": ("oms_app.flow.desk", late_answer),
     "unclaimed": ("oms_app.workers.rows", unclaimed),
+    "lost_fill": ("oms_app.flow.booking", lost_fill),
+    "dirty_position": ("oms_app.api.reading.holdings", dirty_position),
     "skip_event": ("oms_app.workers.fan_out", skip_event),
 }
 

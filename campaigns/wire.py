@@ -79,7 +79,7 @@ class Wire:
         self._longest_stop_s = 0.0
         names = [f"cell-{number}" for number in range(cells)]
         seed_catalogue(services)
-        feed = {"kind": "synthetic", "seed": 7, "prices": starting_prices(), "size_lots": 1_000_000_000}
+        feed = {"kind": "synthetic", "interval_ms": 2000, "prices": starting_prices(), "size_lots": 1_000_000_000}
         made.start_broker({**sim_broker_config(feed), "accounts": broker_accounts(names)})
         token = made.broker_endpoint().token
         self._cells = [self._cell(name, token) for name in names]

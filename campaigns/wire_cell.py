@@ -26,7 +26,7 @@ from oms_kernel.engine import NewTerms
 
 READY_S = 30.0
 SETTLE_S = 30.0
-POLL_S = 0.1
+POLL_S = 0.15
 WAIT_S = 2.0
 """How long an order that may wait waits for a session."""
 ACTIVE = UNSETTLED | {"HELD", "WORKING", "PARTIALLY_FILLED"}
