@@ -19,11 +19,16 @@ from oms_app.store import (
     limits,
     migrate,
     queries,
+    reconciliation_runs,
     strategies,
     tenants,
     webhooks,
 )
-from oms_app.store.queries import ExecutionFilter, OrderFilter, Paging, PositionFilter
+from oms_app.store.queries import ExecutionFilter, OrderFilter, Paging, PositionFilter, alerts, breaks, reports, runs
+from oms_app.store.queries.alerts import AlertFilter
+from oms_app.store.queries.breaks import BreakFilter
+from oms_app.store.queries.reports import ReportFilter
+from oms_app.store.queries.runs import RunFilter
 from oms_app.store.scoping import UnscopedStatement, check
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import APPEND_ONLY, LEDGERS, LIMITS, ORDERS, PERISHABLE, TENANTS, TableClass, tables_of
@@ -57,12 +62,21 @@ def test_every_tenant_table_has_row_level_security_enabled_forced_and_a_policy_f
         with_tenant = {
             row[0]
             for row in connection.execute(
-                "SELECT table_name FROM information_schema.columns"
-                " WHERE table_schema = 'public' AND column_name = 'tenant_id'"
+                "SELECT table_name FROM information_schema.columns JOIN information_schema.tables"
+                " USING (table_schema, table_name)"
+                " WHERE table_schema = 'public' AND column_name = 'tenant_id' AND table_type = 'BASE TABLE'"
+            )
+        }
+        views = {
+            row[0]: row[1]
+            for row in connection.execute(
+                "SELECT relname, coalesce('security_invoker=true' = ANY(reloptions), false) FROM pg_class"
+                " WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace"
             )
         }
     declared = {table.name for table in TENANT_TABLES}
     assert fenced == declared
+    assert views and all(views.values()), "a view shows what its reader may see, not what its owner may"
     assert with_tenant - declared == {table.name for table in tables_of(TableClass.PLATFORM) if "tenant_id" in table.c}
 
 
@@ -284,6 +298,8 @@ def use_everything(scribe: Any) -> None:
         strategies.set_run_status(unit, scribe.ledger_id, "STOPPED", expected=["STARTING"])
         webhooks.create_webhook(unit, scribe.ledger_id, url="https://x", sink="http", params={}, event_kinds=[])
         webhooks.update_webhook(unit, scribe.ledger_id, name="w")
+        run = reconciliation_runs.request(unit, scribe.ledger_id, scribe.connection_id, None, "user:test")
+        reconciliation_runs.requested(unit, scribe.connection_id), reconciliation_runs.keep(unit, run)
         leases.acquire(unit, "run:1", "me", timedelta(seconds=1)), cursors.advance(unit, "c", scribe.ledger_id, 0, 1)
     with store.read_unit(tenant_id) as unit:
         page = Paging()
@@ -295,6 +311,11 @@ def use_everything(scribe: Any) -> None:
         queries.list_connections(unit), queries.get_connection(unit, scribe.connection_id)
         strategies.list_strategies(unit, page), strategies.list_runs(unit, page), webhooks.list_webhooks(unit, page)
         webhooks.list_deliveries(unit, page), webhooks.get_webhook(unit, scribe.ledger_id)
+        alerts.list_alerts(unit, AlertFilter(), page), alerts.get_alerts(unit, [scribe.ledger_id], AlertFilter())
+        alerts.count_open_alerts(unit, "CRITICAL"), breaks.list_breaks(unit, BreakFilter(), page)
+        breaks.get_break(unit, scribe.ledger_id, BreakFilter()), breaks.break_texts(unit, [scribe.ledger_id])
+        runs.list_runs(unit, RunFilter(), page), runs.get_run(unit, scribe.ledger_id, RunFilter())
+        reports.list_reports(unit, ReportFilter(), page), reports.get_report(unit, scribe.ledger_id, ReportFilter())
     store.account_directory(tenant_id), store.ledger_of_order(tenant_id, order.order_id)
     store.events(tenant_id, scribe.ledger_id, 0)
     store.put_snapshot(tenant_id, scribe.ledger_id, Snapshot(seq=1, version="v", book=b"b"))
