@@ -19,6 +19,8 @@ SCRIPTS: tuple[tuple[str, FaultKind], ...] = (
     ("submit", FaultKind.FILL_BEFORE_ACK),
     ("submit", FaultKind.REORDERED_REPORTS),
     ("submit", FaultKind.DELAY),
+    ("submit", FaultKind.DELAY),
+    ("submit", FaultKind.DELAY),
     ("cancel", FaultKind.LOST_ACK),
     ("cancel", FaultKind.SILENCE),
     ("cancel", FaultKind.REJECT),
@@ -83,6 +85,7 @@ class Nemesis:
         self._world.network.weather = Weather(
             losing=draw((0, 5, 20, 40)), doubling=draw((0, 10, 40)), delaying=draw((0, 10, 40)),
             reordering=draw((0, 20, 50)),
+            raising=draw((0, 0, 10, 30)),
         )  # fmt: skip
         self._later(self._random.uniform(20, 240), self._clear_weather)
 
@@ -133,7 +136,7 @@ class Nemesis:
         point, kind = self._random.choice(SCRIPTS)
         fields: dict[str, Any] = {"nth": self._random.randint(1, 2), "times": self._random.randint(1, 3)}
         if kind is FaultKind.DELAY:
-            fields["delay_ms"] = self._random.choice((300, 6_000, 7_500))
+            fields["delay_ms"] = self._random.choice((300, 6_000, 7_000, 8_000))
         return fault(point, kind, **fields)
 
     def _clear_weather(self) -> None:

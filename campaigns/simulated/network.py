@@ -41,6 +41,8 @@ class Weather(msgspec.Struct):
     doubling: int = 0
     delaying: int = 0
     reordering: int = 0
+    raising: int = 0
+    """A send that raises, half the time after the broker got it."""
     is_cut: bool = False
 
 
@@ -104,6 +106,12 @@ class Network:
             return 0
         return 2 if tells and self._strikes(self.weather.doubling, "doubled") else 1
 
+    def raises(self) -> tuple[bool, bool]:
+        """(whether a send raises, whether the broker gets it all the same)."""
+        if not self._strikes(self.weather.raising, "raised"):
+            return False, True
+        return True, self._random.randrange(2) == 0
+
     def quote(self, quote: Any) -> None:
         """The market moves."""
         for link in tuple(self._links):
@@ -151,8 +159,18 @@ class Link:
         """Hand the message over to the network."""
         if not self._open:
             raise ConnectionResetError("the connection is closed")
-        if isinstance(message, Place | Cancel | Replace) and not self._network.copies(tells=False):
-            return
+        if isinstance(message, Place | Cancel | Replace):
+            raises, arrives = self._network.raises()
+            if not arrives or not self._network.copies(tells=False):
+                if raises:
+                    raise ConnectionResetError("it broke while sending")
+                return
+            if raises:
+                self._pass_on(message)
+                raise ConnectionResetError("it broke right after sending")
+        self._pass_on(message)
+
+    def _pass_on(self, message: Any) -> None:
         loop_time = asyncio.get_running_loop().time()
         # A connection keeps its own order: nothing overtakes what was sent before.
         self._told_at = max(self._told_at, loop_time + self._network.delay_s(tells=False))
