@@ -166,6 +166,12 @@ def _replaced(
         alive = _found_alive(owner, order, {**named, **about(order)})
     elif order.status in TERMINAL:
         return ()
+    if (
+        _is_of_an_earlier_change(order, report)
+        and order.replace is not None
+        and order.replace.status is RequestStatus.DONE
+    ):
+        return alive
     settled = order.replace if _settles(order, report) else None
     terms = settled or order
     limit_price = report.limit_price if report.limit_price is not None else terms.limit_price
@@ -206,6 +212,18 @@ def _settles(order: Order, report: br.Replaced) -> bool:
     return (report.quantity, price) == (replace.quantity, replace.limit_price)
 
 
+def _is_of_an_earlier_change(order: Order, report: br.Report) -> bool:
+    """Whether the report names a request of the order that came before its last change: it is repeated or late.
+
+    Brokers that name every report by the order's first id leave this open.
+    """
+    present = order.replace.wire_id if order.replace is not None else None
+    later = order.wire_ids[1:]
+    if present is None or present not in later or report.wire_id not in later:
+        return False
+    return later.index(report.wire_id) < later.index(present)
+
+
 def _other_total(order: Order) -> Decimal:
     """The total that an open replace may still bring."""
     return order.replace.quantity if order.replace is not None and is_open_request(order.replace.status) else ZERO
@@ -216,7 +234,7 @@ def _replace_refused(
 ) -> Events:
     if order is None:
         return _external(owner, report)
-    if order.replace is None or order.replace.status not in AT_BROKER:
+    if order.replace is None or order.replace.status not in AT_BROKER or _is_of_an_earlier_change(order, report):
         return ()
     refused = ev.ReplaceRefused(
         evidence=Evidence.BROKER, reason=report.reason, broker_at=report.broker_at, **about(order)

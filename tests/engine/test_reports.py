@@ -407,3 +407,28 @@ def test_a_filled_order_that_a_bust_reopens_may_be_cancelled_anew(ledger: Ledger
     ledger.end(br.Canceled, order_id)
     assert (ledger.order(order_id).state, ledger.open_quantity()) == (OrderState.CANCELED, 0)
     assert ledger.order(order_id).request.side is Side.BUY
+
+
+def test_a_repeated_refusal_of_an_earlier_change_says_nothing_about_the_present_one(ledger: Ledger) -> None:
+    order_id = ledger.replacing(150)
+    first = ledger.order(order_id).wire_ids[-1]
+    refusal = ledger.report(br.ReplaceRefused, wire_id=first, reason="no")
+    ledger.hear(refusal)
+    ledger.replace(order_id, quantity=200)
+    ledger.send(order_id, RequestKind.REPLACE)
+    assert ledger.hear(refusal) == ()
+    assert ledger.order(order_id).replace.status is RequestStatus.SENT
+    assert ledger.open_quantity() == 200, "the present change may be in force: it counts in full"
+
+
+def test_a_repeated_word_of_an_earlier_change_does_not_bring_its_terms_back(ledger: Ledger) -> None:
+    order_id = ledger.replacing(150)
+    first = ledger.order(order_id).wire_ids[-1]
+    replaced = ledger.report(br.Replaced, wire_id=first, quantity=Decimal(150))
+    ledger.hear(replaced)
+    ledger.replace(order_id, quantity=200)
+    ledger.send(order_id, RequestKind.REPLACE)
+    second = ledger.order(order_id).wire_ids[-1]
+    ledger.hear(ledger.report(br.Replaced, wire_id=second, quantity=Decimal(200)))
+    assert ledger.hear(replaced) == ()
+    assert (ledger.order(order_id).quantity, ledger.open_quantity()) == (200, 200)
