@@ -170,6 +170,7 @@ def unclaimed(rows: Any) -> None:
 
 def lost_fill(booking: Any) -> None:
     """Some executions are never booked, however often the broker tells of them, and it is told that they were."""
+    from oms_app.flow import breaks, reconciliation
     from oms_kernel.contracts.broker import Filled
 
     book = booking.book
@@ -180,7 +181,8 @@ def lost_fill(booking: Any) -> None:
     def book_most(turn: Any, connection_id: Any, reports: Any) -> None:
         book(turn, connection_id, [report for report in reports if not is_lost(report)])
 
-    booking.book = book_most
+    for module in (booking, reconciliation, breaks):
+        vars(module)["book"] = book_most
 
 
 def dirty_position(holdings: Any) -> None:
