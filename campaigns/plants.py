@@ -67,7 +67,9 @@ def wire_first(pump: Any) -> None:
     async def not_again(self: Any, connector: Any, intent: Any) -> Any:
         return None if intent.command.kind is RequestKind.PLACE else await sent(self, connector, intent)
 
-    pump.Pump.work, pump.Pump._turn, sending.Sender._sent = noting_the_loop, send_first, not_again
+    pump.Pump.work = noting_the_loop
+    pump.Pump._turn = send_first
+    sending.Sender._sent = not_again
 
 
 def forget(intake: Any) -> None:
