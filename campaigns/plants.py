@@ -69,7 +69,7 @@ def wire_first(pump: Any) -> None:
 
     pump.Pump.work = noting_the_loop
     pump.Pump._turn = send_first
-    sending.Sender._sent = not_again
+    sending.Sender._sent = not_again  # type: ignore[method-assign]
 
 
 def forget(intake: Any) -> None:
