@@ -166,11 +166,8 @@ def _replaced(
         alive = _found_alive(owner, order, {**named, **about(order)})
     elif order.status in TERMINAL:
         return ()
-    if (
-        _is_of_an_earlier_change(order, report)
-        and order.replace is not None
-        and order.replace.status is RequestStatus.DONE
-    ):
+    replace = order.replace
+    if replace is not None and replace.status is RequestStatus.DONE and _is_of_an_earlier_change(order, report):
         return alive
     settled = order.replace if _settles(order, report) else None
     terms = settled or order

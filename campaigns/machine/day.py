@@ -139,6 +139,12 @@ class Day(RuleBasedStateMachine):
         self.world.hear([one_of(self.world.heard, pick)])
         self.world.heard.pop()
 
+    @precondition(lambda self: self.changes_heard())
+    @rule(pick=picks)
+    def hear_of_a_change_again(self, pick: int) -> None:
+        """What was said of some change, perhaps an earlier one than the present."""
+        self.world.hear([one_of(self.changes_heard(), pick)])
+
     @precondition(lambda self: self.active())
     @rule()
     def time_out(self) -> None:
@@ -281,6 +287,9 @@ class Day(RuleBasedStateMachine):
 
     def say(self, report: br.AnyReport, now: bool) -> None:
         (self.world.hear if now else self.world.coming.extend)([report])
+
+    def changes_heard(self) -> list[Any]:
+        return [report for report in self.world.heard if isinstance(report, br.Replaced | br.ReplaceRefused)]
 
     def doubtful(self) -> list[Any]:
         return self.world.orders(lambda order: order.in_doubt)
