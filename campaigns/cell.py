@@ -359,8 +359,8 @@ class Cell:
                 if end is None or end.status:
                     told = "does not stop" if end is None else f"stopped with {end.status}"
                     self.found.append(Violation(Kind.STUCK, f"{slot.name} {told}"))
-                if end is None:
-                    self.signal(slot, signal.SIGKILL)
+                if end is not None:
+                    slot.pid = 0  # soon another process may have its number
 
     def _strategy_violations(self) -> Iterator[Violation]:
         """What the strategy was told against its orders: each fill, and exactly one order more for each.

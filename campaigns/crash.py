@@ -42,7 +42,7 @@ BATCH = 2 * len(POINTS)
 WAIT_S = 10.0
 """A process that did not come by its failpoint in this time is killed where it is, and the point dealt again."""
 STANDBY_S = 2.0
-TRIES = 6
+TRIES = 20
 BROKER_EVERY = 25
 SWEEP = "worker.sweep.done"
 DOUBT, SETTLED = "session.intent.committed", "session.settled"
