@@ -214,7 +214,7 @@ class Cell:
 
     def signal(self, slot: Slot, number: signal.Signals) -> None:
         """Send a signal to a slot's process; for one that stops, goes on or dies, to its whole group."""
-        if self._zygote.end_of(slot.pid) is not None:
+        if not slot.pid or self._zygote.end_of(slot.pid) is not None:
             return
         if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
             with suppress(ProcessLookupError):  # so young that it leads no group yet, or gone
