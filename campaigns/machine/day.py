@@ -19,6 +19,7 @@ from oms_kernel.contracts import broker as br
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
 from oms_kernel.domain.ids import ExecId
+from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.order import Side
 from oms_kernel.engine import NewTerms
 from oms_kernel.testkit.builders import ACCOUNT_ID
@@ -78,6 +79,27 @@ class Day(RuleBasedStateMachine):
             return
         if sends:
             self.world.send(8, may_add=True)
+
+    @precondition(lambda self: self.working_both_sides())
+    @rule(pick=picks, quantity=sizes, outcome=st.sampled_from(("heard", "said", "refused")))
+    def replace_and_work(self, pick: int, quantity: int, outcome: str) -> None:
+        """A change that goes through, or is refused; one of an order that had others before shows what is confused."""
+        world, order = self.world, one_of(self.working_both_sides()[-3:], pick)
+        sent = len(world.wire)
+        with suppress(OrderConflict, InvalidRequest):
+            world.amendment.replace(
+                world.principal, order.order_id, NewTerms(quantity=order.filled_quantity + quantity)
+            )
+        world.send(8, may_add=True)
+        if len(world.wire) == sent:
+            return
+        intent = world.wire.pop()
+        named = {"broker_account_id": order.broker_account_id, "broker_at": world.now}
+        refusal = br.ReplaceRefused(reason="not now", wire_id=intent.identity.wire_id, **named)
+        is_refused = outcome == "refused" and intent.command.kind is RequestKind.REPLACE
+        world.coming += [refusal] if is_refused else world.venue.take(intent, world.now)
+        if outcome != "said":
+            world.hear([world.coming.pop()])
 
     @precondition(lambda self: self.active())
     @rule(pick=picks)
@@ -293,6 +315,10 @@ class Day(RuleBasedStateMachine):
 
     def doubtful(self) -> list[Any]:
         return self.world.orders(lambda order: order.in_doubt)
+
+    def working_both_sides(self) -> list[Any]:
+        at_broker = {one.order_id for one in self.world.working()}
+        return self.world.orders(lambda order: order.is_active and order.order_id in at_broker)
 
     def active(self) -> list[Any]:
         return self.world.orders(lambda order: order.is_active)

@@ -51,7 +51,7 @@ class Rows(RuleBasedStateMachine):
             self.ledger.commit(ev.OrderDenied(**told))
         else:
             self.ledger.commit(msgspec.structs.replace(event, held=held))
-            for _ in range(doubts):
+            for _ in range(0 if held else doubts):  # what is sent is held no more
                 self.send(0, RequestKind.PLACE)
                 self.doubt(0, RequestKind.PLACE)
                 self.doubt(0, RequestKind.PLACE)
