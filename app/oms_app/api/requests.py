@@ -33,6 +33,7 @@ ALWAYS = (
 
 Environ: TypeAlias = dict[str, Any]
 HeaderList: TypeAlias = list[tuple[str, str]]
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = "oms.request_id"
 _LIMITS = "oms.rate_limit_headers"
 
@@ -54,6 +55,9 @@ def follow_requests(app: Flask) -> None:
     def name_request() -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=current_request_id())
+        if request.method not in _WITHOUT_BODY:
+            # An answer that comes before the body ends the connection, and with it the request that follows on it.
+            request.get_data()
 
     @app.after_request
     def tell(response: Response) -> Response:
