@@ -11,6 +11,7 @@ from typing import Any
 from oms_kernel.contracts import broker as br
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.book import Book
+from oms_kernel.domain.ids import WireId
 from oms_kernel.domain.lifecycle import (
     TERMINAL,
     Evidence,
@@ -166,8 +167,7 @@ def _replaced(
         alive = _found_alive(owner, order, {**named, **about(order)})
     elif order.status in TERMINAL:
         return ()
-    replace = order.replace
-    if replace is not None and replace.status is RequestStatus.DONE and _is_of_an_earlier_change(order, report):
+    if _came_before(order, report.wire_id, order.terms_wire_id):
         return alive
     settled = order.replace if _settles(order, report) else None
     terms = settled or order
@@ -209,16 +209,15 @@ def _settles(order: Order, report: br.Replaced) -> bool:
     return (report.quantity, price) == (replace.quantity, replace.limit_price)
 
 
-def _is_of_an_earlier_change(order: Order, report: br.Report) -> bool:
-    """Whether the report names a request of the order that came before its last change: it is repeated or late.
+def _came_before(order: Order, named: WireId | None, present: WireId | None) -> bool:
+    """Whether a report names a request of the order that was sent before the present one: it is repeated or late.
 
     Brokers that name every report by the order's first id leave this open.
     """
-    present = order.replace.wire_id if order.replace is not None else None
     later = order.wire_ids[1:]
-    if present is None or present not in later or report.wire_id not in later:
+    if named not in later or present not in later:
         return False
-    return later.index(report.wire_id) < later.index(present)
+    return later.index(named) < later.index(present)
 
 
 def _other_total(order: Order) -> Decimal:
@@ -231,7 +230,9 @@ def _replace_refused(
 ) -> Events:
     if order is None:
         return _external(owner, report)
-    if order.replace is None or order.replace.status not in AT_BROKER or _is_of_an_earlier_change(order, report):
+    if order.replace is None or order.replace.status not in AT_BROKER:
+        return ()
+    if _came_before(order, report.wire_id, order.replace.wire_id):
         return ()
     refused = ev.ReplaceRefused(
         evidence=Evidence.BROKER, reason=report.reason, broker_at=report.broker_at, **about(order)

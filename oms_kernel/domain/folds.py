@@ -229,6 +229,7 @@ def _order_replaced(book: Book, event: ev.OrderReplaced, recorded: ev.Recorded) 
     if event.settles and order.replace is not None:
         # An amendment of an unsent order needs no sending, so REQUESTED may end here too.
         updates["replace"] = msgspec.structs.replace(order.replace, status=RequestStatus.DONE)
+        updates["terms_wire_id"] = order.replace.wire_id or order.terms_wire_id
         updates["reservation"] = order.replace.reservation
     elif event.limit_price is not None:
         updates["reservation"] = Reservation(price=event.limit_price, source="limit_price")

@@ -93,6 +93,7 @@ def _terms_proved_by_fills(order: Order, filled_quantity: Decimal) -> dict[str, 
         "trail_amount": replace.trail_amount,
         "trail_percent": replace.trail_percent,
         "reservation": replace.reservation,
+        "terms_wire_id": replace.wire_id,
         "replace": msgspec.structs.replace(replace, status=proved),
     }
 

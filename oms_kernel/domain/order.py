@@ -214,6 +214,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     broker_order_ids: tuple[BrokerOrderId, ...] = ()
     evidence: Evidence | None = None
     """What proves the terminal status; None while the order is open."""
+    terms_wire_id: WireId | None = None
+    """The change whose terms are in force; None while they are those of the place, or of a change that was not ours."""
     ended_before: OrderStatus | None = None
     """How the broker had ended the order before late fills completed it: a bust of those returns to it."""
     reason_code: str | None = None

@@ -432,3 +432,27 @@ def test_a_repeated_word_of_an_earlier_change_does_not_bring_its_terms_back(ledg
     ledger.hear(ledger.report(br.Replaced, wire_id=second, quantity=Decimal(200)))
     assert ledger.hear(replaced) == ()
     assert (ledger.order(order_id).quantity, ledger.open_quantity()) == (200, 200)
+
+
+def test_nor_does_it_while_a_third_change_is_asked_for(ledger: Ledger) -> None:
+    order_id = ledger.replacing(150)
+    first = ledger.report(br.Replaced, wire_id=ledger.order(order_id).wire_ids[-1], quantity=Decimal(150))
+    ledger.hear(first)
+    ledger.replace(order_id, quantity=200)
+    ledger.send(order_id, RequestKind.REPLACE)
+    ledger.hear(ledger.report(br.Replaced, wire_id=ledger.order(order_id).wire_ids[-1], quantity=Decimal(200)))
+    ledger.replace(order_id, quantity=120)
+    assert ledger.hear(first) == ()
+    assert (ledger.order(order_id).quantity, ledger.open_quantity()) == (200, 200)
+
+
+def test_a_change_that_nobody_heard_of_counts_when_it_is_heard_late(ledger: Ledger) -> None:
+    order_id = ledger.replacing(150)
+    first = ledger.report(br.Replaced, wire_id=ledger.order(order_id).wire_ids[-1], quantity=Decimal(150))
+    ledger.doubt(order_id, RequestKind.REPLACE)
+    ledger.not_shown(order_id)
+    ledger.not_shown(order_id)
+    ledger.replace(order_id, quantity=120)
+    ledger.send(order_id, RequestKind.REPLACE)
+    ledger.hear(first)
+    assert (ledger.order(order_id).quantity, ledger.open_quantity()) == (150, 150)

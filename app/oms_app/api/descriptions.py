@@ -182,6 +182,7 @@ _DESCRIPTIONS = {
     "document": "The whole thing.",
     "due_at": "When the next attempt is due.",
     "email": "E-mail address with which one signs in.",
+    "terms_wire_id": "The id of the change whose terms are in force, as the broker saw it.",
     "ended_before": "How the broker had ended the order before late fills completed it.",
     "error": "Why it failed; empty when it did not.",
     "data": "The event's own fields.",
