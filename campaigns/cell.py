@@ -4,15 +4,12 @@ Two API processes, two sessions for one connection, two workers, a stream, a str
 work on one database. What kills them is the campaign's; the cell starts them again, and counts at the end.
 """
 
-import http.client
 import os
 import random
 import signal
-import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,14 +17,17 @@ from typing import Any
 import msgspec
 from sqlalchemy import select, update
 
+from campaigns.asking import Stuck, answers_ready, must
 from campaigns.books import count_states, present_session, read_books
 from campaigns.checks import UNSETTLED, Kind, Violation, violations
 from campaigns.clients import Client, Refused, Reply, Trader
 from campaigns.consumers import Hooks, StreamReader
 from campaigns.ground import Base, write_broker_config
 from campaigns.history import Answer, History, Told, answer_of
-from campaigns.timing import scaled
-from campaigns.witness import FOLLOWS, TOLD_FILE
+from campaigns.pauses import settings, tuning
+from campaigns.timing import scaled, time_factor
+from campaigns.witness import TOLD_FILE
+from campaigns.witness_run import WitnessRun
 from campaigns.zygote import Birth, Ended, Zygote
 from oms_app.cli.demo import ACCOUNT_ID, CONNECTION_ID, LEDGER_ID, TENANT_ID
 from oms_app.store import tables as t
@@ -42,8 +42,6 @@ SLOTS = (
 )  # fmt: skip
 """(role, name) of every process, in the order in which they start."""
 STOP_ORDER = ("api", "strategy", "session", "worker", "stream", "sim_broker")
-LEASE_S = 1.5
-CLAIM_S = 2.0
 READY_S = 30.0
 SETTLE_S = 30.0
 PLANTED_SETTLE_S = 8.0
@@ -54,40 +52,6 @@ HOOKS = 2
 HOOKED = ("order_filled", "order_canceled")
 """What webhooks ask for; the stream is asked for everything."""
 TRADERS = 3
-
-
-def settings() -> dict[str, str]:
-    """Every pause is short, so that many kills take little time; what is checked does not depend on them."""
-    return {
-        "OMS_LEASE_S": f"{scaled(LEASE_S):g}",
-        "OMS_MAXIMUM_PAUSE_S": f"{scaled(0.3):g}",
-        "OMS_ACK_TIMEOUT_FACTOR": f"{scaled(0.2):g}",
-        "OMS_SEND_WINDOW_S": f"{scaled(5):g}",
-        "OMS_QUOTE_MAX_AGE_S": f"{scaled(300):g}",
-        "OMS_POLL_MS": "50",
-        "OMS_RATE_LIMIT_PER_S": "100000",
-        "OMS_RATE_LIMIT_BURST": "100000",
-        "OMS_API_WORKERS": "1",
-        "OMS_API_THREADS": "8",
-        "OMS_ALLOW_PRIVATE_WEBHOOKS": "true",
-        "OMS_ARGON2_MEMORY_KIB": "1024",
-        "OMS_ARGON2_TIME_COST": "1",
-        "OMS_LOG_LEVEL": "warning",
-    }
-
-
-def tuning() -> dict[str, float]:
-    """Pauses that are constants of the product, in seconds."""
-    return {
-        "oms_app.workers.delivery:CLAIM": scaled(CLAIM_S),
-        "oms_app.workers.delivery:LONGEST_TURN_S": scaled(1),
-        "oms_app.workers.delivery:RETRY_AFTER_S": scaled(0.2),
-        "oms_app.workers.feeding:HINT_AGAIN_S": scaled(0.5),
-        "oms_app.workers.leader:LOOK_EVERY_S": scaled(0.3),
-        "oms_app.sessions.process:LOOK_EVERY_S": scaled(0.1),
-        "oms_app.flow.submission:CANCEL_AGAIN_AFTER": scaled(1),
-        "oms_app.strategies.server:LOOK_EVERY_S": scaled(0.2),
-    }
 
 
 class Slot(msgspec.Struct):
@@ -139,10 +103,10 @@ class Cell:
         self.ports = tuple(ports.values())
         self.stream_port = free_port()
         self.hooks = Hooks(HOOKS, seed)
-        self._told = folder / "told"
-        self._told.touch()
+        told = folder / "told"
+        told.touch()
         common = {
-            **settings(), **base.env, "OMS_HOME": str(self.home), TOLD_FILE: str(self._told),
+            **settings(), **base.env, "OMS_HOME": str(self.home), TOLD_FILE: str(told),
             "OMS_STREAM_PORT": str(self.stream_port), "OMS_PORT": str(self.ports[0]),
         }  # fmt: skip
         self.slots = [Slot(role, name, dict(common)) for role, name in slots]
@@ -156,8 +120,7 @@ class Cell:
         self._traders: list[Trader] = []
         self.webhook_ids: list[str] = []
         self._first_hooked = 0
-        self._stopped_after = 0
-        self._run: tuple[str, str] | None = None
+        self._witness = WitnessRun(self.store, self.client, told)
 
     # Life ----------------------------------------------------------------------------------------------------
 
@@ -170,16 +133,12 @@ class Cell:
         self._reader.start()
         self._first_hooked = self._head() + 1
         for url in self.hooks.urls:
-            made = self._must("POST", "/api/v1/webhooks", {"url": url, "event_kinds": list(HOOKED)}, 201)
+            made = must(self.client, "POST", "/api/v1/webhooks", {"url": url, "event_kinds": list(HOOKED)}, 201)
             self.webhook_ids.append(made["webhook_id"])
 
     def trade(self) -> None:
         """Begin the clients, and a strategy."""
-        body = {"name": "witness", "strategy": "echo", "account_id": ACCOUNT_ID,
-                "params": {"symbol": "EURUSD", "quantity": "1000", "every": 4}}  # fmt: skip
-        strategy_id = self._must("POST", "/api/v1/strategies", body, 201)["strategy_id"]
-        run_id = self._must("POST", f"/api/v1/strategies/{strategy_id}/start", None, 201)["run_id"]
-        self._run = (strategy_id, run_id)
+        self._witness.start(ACCOUNT_ID)
         for number in range(TRADERS):
             trader = Trader(
                 f"t{number}", Client(self.ports, self.base.api_key, self.replies.append), self.history,
@@ -202,7 +161,8 @@ class Cell:
         slot.pid = self._zygote.start(
             Birth(
                 role=slot.role, env=slot.env, log=str(self.folder / f"{slot.name}.log"),
-                seed=self.random.randrange(2**32), point=point, passes=passes, plant=self._plant, tuning=tuning(),
+                seed=self.random.randrange(2**32), point=point, passes=passes, plant=self._plant,
+                tuning=tuning(), factor=time_factor(),
             )
         )  # fmt: skip
 
@@ -256,7 +216,7 @@ class Cell:
                 return False
         except StoreUnavailable:
             return False
-        return all(_answers_ready(port) for port in self.ports)
+        return all(answers_ready(port) for port in self.ports)
 
     # The end --------------------------------------------------------------------------------------------------
 
@@ -265,7 +225,7 @@ class Cell:
         try:
             for trader in self._traders:
                 trader.stop()
-            self._stop_strategy()
+            self._witness.stop(self._head(), self._settle_s)
             for trader in self._traders:
                 trader.settle()
             self._drain()
@@ -277,7 +237,7 @@ class Cell:
         self._stop()
         self.found += self.hooks.violations(self._hooked())
         self.found += self._reader.violations(head)
-        self.found += self._strategy_violations()
+        self.found += self._witness.violations()
         report = verify(self.store, TENANT_ID, LEDGER_ID)
         self.found += [Violation(Kind.VERIFY, text) for text in report.differences]
         books = read_books(self.store, self._broker_home)
@@ -326,27 +286,6 @@ class Cell:
             if now < fewest:
                 fewest, deadline = now, time.monotonic() + self._settle_s
 
-    def _stop_strategy(self) -> None:
-        if self._run is None:
-            return
-        strategy_id, run_id = self._run
-        self._stopped_after = head = self._head()
-        deadline = time.monotonic() + self._settle_s
-        while time.monotonic() < deadline:
-            filled = {one.order_id for one in self._strategy_orders() if one.state == "FILLED" and one.version <= head}
-            if filled <= self._told_filled():
-                break
-            time.sleep(0.1)
-        self._must("POST", f"/api/v1/strategies/{strategy_id}/stop", None, 202)
-        deadline = time.monotonic() + self._settle_s
-        while True:
-            status, run = self.client.ask("GET", f"/api/v1/strategies/runs/{run_id}")
-            if status == 200 and run["status"] == "STOPPED":
-                return
-            if time.monotonic() > deadline:
-                raise Stuck(f"the strategy's run did not stop: {run}")
-            time.sleep(0.1)
-
     def _stop(self) -> None:
         """SIGTERM in order; each process ends by itself, and well."""
         for role in STOP_ORDER:
@@ -362,37 +301,6 @@ class Cell:
                 if end is not None:
                     slot.pid = 0  # soon another process may have its number
 
-    def _strategy_violations(self) -> Iterator[Violation]:
-        """What the strategy was told against its orders: each fill, and exactly one order more for each.
-
-        Of what came after its stop was about to be asked for it need not hear.
-        """
-        if self._run is None:
-            return
-        rows, told = self._strategy_orders(), self._told_filled()
-        follows = Counter(row.client_order_id[len(FOLLOWS) :][:36] for row in rows if row.client_order_id)
-        for row in rows:
-            must_know = row.state == "FILLED" and row.version <= self._stopped_after
-            if must_know and row.order_id not in told:
-                yield Violation(Kind.SKIPPED, f"the strategy was not told that its order {row.order_id} is filled")
-            if must_know and row.client_order_id is None and not follows[row.order_id]:
-                yield Violation(Kind.SKIPPED, f"the strategy's order {row.order_id} was not followed by another")
-            if follows[row.order_id] > 1:
-                text = f"the strategy's order {row.order_id} was followed {follows[row.order_id]} times"
-                yield Violation(Kind.DOUBLED, text)
-
-    def _strategy_orders(self) -> Sequence[Any]:
-        orders = t.ORDERS.c
-        wanted = (orders.tenant_id == TENANT_ID, orders.strategy_id == (self._run or ("",))[0])
-        with self.store.read_unit(TENANT_ID) as unit:
-            return unit.connection.execute(
-                select(orders.order_id, orders.client_order_id, orders.state, orders.version).where(*wanted)
-            ).all()
-
-    def _told_filled(self) -> set[str]:
-        lines = [line.split() for line in self._told.read_text().splitlines()]
-        return {words[0] for words in lines if words[1] == "FILLED"}
-
     # Inside ----------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
@@ -403,20 +311,6 @@ class Cell:
             params = unit.connection.execute(select(table.c.params).where(*mine)).scalar_one()
             endpoint = str(self._broker_home / "sim_broker.endpoint.json")
             unit.connection.execute(update(table).where(*mine).values(params={**params, "endpoint_file": endpoint}))
-
-    def _must(self, method: str, path: str, body: Any, wanted: int) -> Any:
-        """The answer's body; asked again while the set is not able to answer. Raises Stuck."""
-        deadline = time.monotonic() + scaled(READY_S)
-        status, answer = 0, None
-        while time.monotonic() < deadline:
-            with suppress(Refused):
-                status, answer = self.client.ask(method, path, body)
-                if status == wanted:
-                    return answer
-                if status not in (0, 503, 504):
-                    break
-            time.sleep(0.1)
-        raise Stuck(f"{method} {path} was answered {status} {answer}")
 
     def _hooked(self) -> set[int]:
         """The events that every webhook is to hear."""
@@ -432,40 +326,5 @@ class Cell:
 
     def _state(self) -> str:
         alive = [slot.name for slot in self.slots if self._zygote.end_of(slot.pid) is None]
-        ready = [port for port in self.ports if _answers_ready(port)]
+        ready = [port for port in self.ports if answers_ready(port)]
         return f"alive {', '.join(alive)}; session {present_session(self.store)}; ready APIs {len(ready)}"
-
-
-_SAYING = threading.Lock()
-
-
-def say(text: str) -> None:
-    """Tell a person who waits; standard output is for the result."""
-    with _SAYING:
-        print(text, file=sys.stderr, flush=True)
-
-
-class Stuck(Exception):
-    """The set did not become well in time."""
-
-
-def counted(found: Sequence[Violation]) -> dict[str, int]:
-    """The violations as a campaign's line counts them."""
-    kinds = Counter(one.kind for one in found)
-    return {
-        "lost": kinds[Kind.LOST],
-        "doubled": kinds[Kind.DOUBLED],
-        "skipped": kinds[Kind.SKIPPED],
-        "violations": len(found),
-    }
-
-
-def _answers_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/api/v1/health/ready")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from campaigns.cell import Cell, Slot, Stuck, counted, say
+from campaigns.asking import Stuck, counted, say
+from campaigns.cell import Cell, Slot
 from campaigns.checks import Kind, Violation
 from campaigns.failpoints import BY_NAME, POINTS
 from campaigns.ground import Ground, ground
@@ -203,14 +204,11 @@ class _Killing:
 
     def _give_way(self, waiting: Slot) -> None:
         """End the other one of two when it has nothing more to die of: only one has the lease, or leads schedules."""
+        if waiting.role != "session" and waiting.point != SWEEP:
+            return
         for slot in self._cell.slots:
-            is_other = slot.role == waiting.role and slot is not waiting
-            if (
-                is_other
-                and (slot.role == "session" or waiting.point == SWEEP)
-                and not slot.point
-                and not slot.expected_end
-            ):
+            is_idle = slot.role == waiting.role and not slot.point and not slot.expected_end
+            if is_idle and time.monotonic() - slot.born_at > scaled(STANDBY_S):
                 self._cell.kill(slot)
 
     def _next(self, slot: Slot) -> None:

@@ -17,9 +17,11 @@ import msgspec
 from redis import RedisError
 from sqlalchemy import func, select
 
-from campaigns.cell import CLAIM_S, LEASE_S, Cell, Slot, Stuck, counted, say
+from campaigns.asking import Stuck, counted, say
+from campaigns.cell import Cell, Slot
 from campaigns.checks import Kind, Violation
 from campaigns.ground import Ground, ground
+from campaigns.pauses import CLAIM_S, LEASE_S
 from campaigns.result import Result
 from campaigns.timing import scaled
 from campaigns.zygote import Zygote

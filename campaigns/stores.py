@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 import redis
 
-from campaigns.cell import SLOTS, Cell, Stuck, counted, say
+from campaigns.asking import Stuck, counted, say
+from campaigns.cell import SLOTS, Cell
 from campaigns.checks import Kind, Violation
 from campaigns.clients import Refused, Reply
 from campaigns.disk import Disk, small_disk

@@ -33,6 +33,7 @@ from campaigns import clocks, failpoints, plants
 from oms_app.config import Settings, load_settings
 from oms_app.lifeline import Pulse, die_with_parent
 from oms_app.logs import configure_logging
+from oms_kernel.watchdog import Watchdog
 
 READY = b"ready\n"
 END_LIMIT_S = 20.0
@@ -41,7 +42,10 @@ CHECKPOINT = "checkpoint"
 
 
 class Birth(msgspec.Struct, frozen=True):
-    """What the zygote is asked for. point: a failpoint, or empty; tuning: `module:NAME` -> a pause in seconds."""
+    """What the zygote is asked for. point: a failpoint, or empty; tuning: `module:NAME` -> a pause in seconds.
+
+    factor: how much longer a plugin may take before it counts as hung; on a busy machine it waits for its turn.
+    """
 
     role: str
     env: dict[str, str]
@@ -51,6 +55,7 @@ class Birth(msgspec.Struct, frozen=True):
     passes: int = 1
     plant: str = ""
     tuning: dict[str, float] = {}
+    factor: float = 1.0
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -282,6 +287,10 @@ def _live(birth: Birth, mains: Mapping[str, Callable[..., None]], told: int, zyg
         tune(import_module(module), name, seconds)
     if clocks.VARIABLE in birth.env:
         clocks.shift(float(birth.env[clocks.VARIABLE]))
+    patience = Watchdog.__init__.__kwdefaults__
+    assert patience is not None
+    for name in ("limit_s", "fatal_s"):
+        patience[name] *= birth.factor
     if birth.plant:
         plants.plant(birth.plant)
     if birth.point:

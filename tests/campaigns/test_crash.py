@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 
 from campaigns import crash, failpoints, zygote
-from campaigns.cell import tuning
 from campaigns.checks import Kind, Violation
 from campaigns.failpoints import BY_NAME, POINTS, Role
+from campaigns.pauses import tuning
 
 CAUGHT_AS = {
     "resend": {Kind.DOUBLED},
