@@ -14,7 +14,16 @@ from campaigns.wire_faults import Fault, FaultKind, Way
 from campaigns.wire_proxy import WireProxy
 
 CLOCK_STEPS_S = (-300, -60, 60, 300)
-WIRE = (FaultKind.SILENT, FaultKind.REFUSE, FaultKind.HALF_OPEN_BROKER, FaultKind.HALF_OPEN_SESSION, FaultKind.LOSE)
+WIRE = (
+    (FaultKind.SILENT, Way.TO_BROKER),
+    (FaultKind.REFUSE, Way.TO_BROKER),
+    (FaultKind.HALF_OPEN_BROKER, Way.TO_BROKER),
+    (FaultKind.HALF_OPEN_SESSION, Way.TO_SESSION),
+    (FaultKind.LOSE, Way.TO_BROKER),
+    (FaultKind.LOSE, Way.TO_SESSION),
+    (FaultKind.LOSE, Way.TO_SESSION),
+)
+"""The last one leaves orders at the broker of which the session hears nothing: it has the most weight."""
 WEIGHTS = {"kill": 30, "stop": 25, "wire": 30, "clock": 12, "database": 3}
 PAUSE_S = (0.3, 1.5)
 STOPPED_S = (0.3, 4.0)
@@ -100,11 +109,11 @@ class Nemesis:
 
     def _wire(self) -> str:
         proxy, seconds = self._random.choice(self._proxies), self._random.uniform(*WIRE_S)
-        fault = Fault(0, self._random.choice(WIRE), self._random.choice(tuple(Way)))
+        fault = Fault(0, *self._random.choice(WIRE))
         proxy.apply(fault)
         time.sleep(scaled(seconds))
         proxy.heal()
-        return f"{fault.kind} for {seconds:.1f} s"
+        return f"{fault.kind} {fault.way} for {seconds:.1f} s"
 
     def _clock(self) -> str:
         name, step = self._someone(), self._random.choice(CLOCK_STEPS_S)
