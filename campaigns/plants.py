@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import Any
 from zlib import crc32
 
-FORGETS = 0.05
-DOUBLES = 0.05
-SKIPS = 0.02
-LOSES_ONE_OF = 8
-DIRTY = 0.05
+FORGETS = 0.1
+DOUBLES = 0.3
+SKIPS = 0.1
+LOSES_ONE_OF = 4
+DIRTY = 0.3
 
 
 def resend(comparing: Any) -> None:
