@@ -2,6 +2,7 @@
 
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ class Ground:
         self.folder = folder
         self.secret_key = secrets.token_hex(24)
         self._redis_number = 0
+        self._filling = threading.Lock()
         self._template = create_database(postgres.url, "template")
         self.api_key = self.fill(self._template)
 
@@ -57,7 +59,8 @@ class Ground:
             "OMS_SECRET_KEY": self.secret_key, "OMS_ARGON2_MEMORY_KIB": "1024", "OMS_ARGON2_TIME_COST": "1",
         }  # fmt: skip
         settings = load_settings(env)
-        migrate.upgrade(settings.migrate_database_url)
+        with self._filling:  # Alembic knows one migration at a time
+            migrate.upgrade(settings.migrate_database_url)
         services = build_services(settings)
         try:
             facts = seed(services, None)
