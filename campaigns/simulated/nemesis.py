@@ -36,6 +36,10 @@ SCRIPTS: tuple[tuple[str, FaultKind], ...] = (
 )
 
 
+SLOW_MS = (300, 6_000, 8_000, 9_500)
+"""How long the broker takes for a command: longer than it is waited for, shorter than the pause after a connection."""
+
+
 class Nemesis:
     """Strikes a world. `struck` counts by name."""
 
@@ -91,7 +95,10 @@ class Nemesis:
 
     def script(self) -> None:
         """The broker itself commits a few faults."""
-        self._world.network.venue.faults.set(tuple(self._fault() for _ in range(self._random.randint(1, 3))))
+        faults = [self._fault() for _ in range(self._random.randint(1, 3))]
+        if self._random.randrange(3) == 0:  # a doubt that is asked about in vain
+            faults += [fault("submit", FaultKind.LOST_ACK), fault("snapshot", FaultKind.FAILED_QUERY, times=5)]
+        self._world.network.venue.faults.set(tuple(faults))
 
     def store_away(self) -> None:
         """Nobody listens where the database was."""
@@ -135,8 +142,10 @@ class Nemesis:
     def _fault(self) -> Fault:
         point, kind = self._random.choice(SCRIPTS)
         fields: dict[str, Any] = {"nth": self._random.randint(1, 2), "times": self._random.randint(1, 3)}
+        if kind is FaultKind.FAILED_QUERY:
+            fields["times"] = self._random.randint(1, 6)
         if kind is FaultKind.DELAY:
-            fields["delay_ms"] = self._random.choice((300, 6_000, 7_000, 8_000))
+            fields["delay_ms"] = self._random.choice(SLOW_MS)
         return fault(point, kind, **fields)
 
     def _clear_weather(self) -> None:

@@ -63,8 +63,8 @@ UNSETTLED = frozenset(
     }
 )  # fmt: skip
 TIMING = Timing(
-    idle_poll_s=8.0, busy_poll_s=1.0, busy_for_s=3.0, housekeeping_s=2.0, quotes_s=60.0, maximum_pause_s=10.0,
-    settle_every_s=2.0, first_backoff_s=0.5, longest_backoff_s=15.0, ack_timeout_factor=0.5, compare_every_s=120.0,
+    idle_poll_s=4.0, busy_poll_s=1.0, busy_for_s=3.0, housekeeping_s=1.0, quotes_s=60.0, maximum_pause_s=10.0,
+    settle_every_s=1.0, first_backoff_s=0.5, longest_backoff_s=15.0, ack_timeout_factor=0.5, compare_every_s=120.0,
     look_for_requests_s=30.0,
 )  # fmt: skip
 """Slower than in production where a poll costs time and finds nothing; every order of events is the same."""
