@@ -7,7 +7,8 @@ from typing import Any
 
 from campaigns.checks import Books, BrokerOrder, Execution, Kind, OurOrder, Violation, violations
 from campaigns.history import Told
-from campaigns.simulated.world import LEDGER, World
+from campaigns.simulated.processes import LEDGER
+from campaigns.simulated.world import World
 from oms_kernel.contracts.broker import Filled
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.book import Book
