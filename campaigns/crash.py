@@ -30,8 +30,8 @@ PROOFS = {
     "resend": ("session.place.sent", "session.intent.committed", "session.place.sent"),
     "wire_first": ("session.commit.sending",) * 4,
     "forget": ("api.place.not_answered", "api.bulk.not_answered") * 2,
-    "double_fill": ("session.fill.booked", "session.report.not_answered"),
-    "skip_event": ("worker.cursor.moved", "worker.deliveries.added"),
+    "double_fill": ("session.fill.booked", "session.report.not_answered") * 2,
+    "skip_event": ("worker.cursor.moved", "worker.deliveries.added") * 2,
 }
 """The defects that it must catch, each with the few failpoints that suffice for it."""
 PLANTS = tuple(PROOFS)
