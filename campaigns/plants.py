@@ -97,6 +97,7 @@ def double_fill(booking: Any) -> None:
     """Now and then an execution is booked a second time, under another execution id."""
     import msgspec
 
+    from oms_app.flow import breaks, reconciliation
     from oms_kernel.contracts.broker import Filled
 
     book = booking.book
@@ -107,7 +108,8 @@ def double_fill(booking: Any) -> None:
             if isinstance(report, Filled) and random.random() < DOUBLES:
                 book(turn, connection_id, [msgspec.structs.replace(report, exec_id=f"{report.exec_id}-again")])
 
-    booking.book = book_twice
+    for module in (booking, reconciliation, breaks):
+        vars(module)["book"] = book_twice
 
 
 def skip_event(fan_out: Any) -> None:
