@@ -283,6 +283,11 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     @property
+    def live_wire_id(self) -> WireId | None:
+        """The id under which the broker knows the terms in force: the place's or a change's, never that of a cancel."""
+        return self.terms_wire_id or next(iter(self.wire_ids), None)
+
+    @property
     def book(self) -> str:
         """The sub-book that the order's fills belong to."""
         return EXTERNAL_BOOK if self.is_external else self.request.strategy_id or MANUAL_BOOK

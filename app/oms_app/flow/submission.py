@@ -192,7 +192,7 @@ def command_of(order: Order, kind: RequestKind, instrument: Instrument, *, attem
         trail_percent=terms.trail_percent,
         expire_at=request.expire_at,
         product=request.product,
-        wire_id=order.wire_ids[-1] if order.wire_ids else None,
+        wire_id=order.live_wire_id,
         broker_order_id=order.broker_order_ids[-1] if order.broker_order_ids else None,
         filled_quantity=order.filled_quantity,
     )
