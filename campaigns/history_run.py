@@ -144,7 +144,7 @@ class Campaign:
 
     def _clients(self, numbers: Numbers, n: int, seed: int) -> list[HistoryClient]:
         ports = [self._cluster.members[name].port for name in APIS]
-        pause_s = scaled(SHORT_RUN_S) * len(TENANTS) * CLIENTS / n if n <= SHORT else 0.0
+        pause_s = scaled(SHORT_RUN_S) * len(TENANTS) * CLIENTS / SHORT if n <= SHORT else 0.0
         clients: list[HistoryClient] = []
 
         def foreign(source: Random, tenant: Trading) -> str | None:
