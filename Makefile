@@ -20,7 +20,7 @@ PYTEST   := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(PYTHON) -m pytest)
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev dev-install dev-worker dev-beat test test-unit test-integration test-cov test-watch lint format bench docs \
-        campaign campaigns migrate makemigrations check-all clean
+        campaign campaigns teeth migrate makemigrations check-all clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -72,6 +72,9 @@ bench: $(STAMP) ## measure speed beside a floor; writes benchmarks/results/lates
 
 campaign: $(STAMP) ## run a seeded campaign of faults (NAME=crash N=2000 SEED=7)
 	$(PYTHON) -m campaigns $(NAME) $(if $(N),--n $(N)) --seed $(SEED)
+
+teeth: $(STAMP) ## prove that the campaigns catch defects planted into a production set (minutes)
+	$(PYTHON) -m pytest --teeth tests/campaigns $(ARGS)
 
 campaigns: $(STAMP) ## run every campaign in its short form; one line of JSON for each
 	$(PYTHON) -m campaigns --short --seed $(SEED)

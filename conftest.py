@@ -16,6 +16,20 @@ if not os.environ.get("CI"):
     settings.load_profile("local")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--teeth: run the proofs that campaigns catch defects planted into a whole production set, and nothing else."""
+    parser.addoption("--teeth", action="store_true", help="run only the campaigns' proofs with planted defects")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Those proofs take minutes: they are left out unless asked for, and then run alone."""
+    wanted = bool(config.getoption("teeth"))
+    chosen = [item for item in items if (item.get_closest_marker("teeth") is not None) is wanted]
+    left_out = [item for item in items if (item.get_closest_marker("teeth") is not None) is not wanted]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = chosen
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Run a test marked `untraced` without the tracer of coverage: CPython 3.11 may loop without end where an

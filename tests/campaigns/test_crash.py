@@ -76,6 +76,7 @@ def proofs() -> dict[str, list[Violation]]:
     return crash.prove(crash.PLANTS, 11)
 
 
+@pytest.mark.teeth
 @pytest.mark.integration
 @pytest.mark.parametrize("plant", crash.PLANTS)
 def test_a_planted_defect_is_caught(proofs: dict[str, list[Violation]], plant: str) -> None:

@@ -152,6 +152,7 @@ def test_cash_that_is_not_what_was_paid_is_caught() -> None:
     assert kinds(checks.check_cash(Decimal(100), Decimal(100), FILLS)) == [Kind.POSITION]
 
 
+@pytest.mark.teeth
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("plant", "kind"), [("double_fill", "execution"), ("lost_fill", "execution"), ("dirty_position", "position")]

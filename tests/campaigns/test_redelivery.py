@@ -6,7 +6,7 @@ import pytest
 
 from campaigns import redelivery
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.teeth]
 
 
 def test_a_worker_that_claims_nothing_is_caught() -> None:
