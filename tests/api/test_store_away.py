@@ -23,8 +23,8 @@ ASKABLE = [
     for endpoint in ENDPOINTS
     if endpoint.scope != Access.PUBLIC and (endpoint.body is None or endpoint.body_example is not None)
 ]
-NEEDS_NO_STORE = {"stream"}
-"""Says where the stream is; the stream itself asks the store."""
+NEEDS_NO_STORE = {"stream", "list_plugins", "who_am_i", "log_out"}
+"""These answer from the process alone once the caller was recognised a moment ago; the stream itself asks the store."""
 
 
 def ask(desk: Desk, endpoint: Endpoint) -> tuple[int, str | None]:

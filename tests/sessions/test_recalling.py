@@ -253,11 +253,12 @@ def test_while_all_is_recalled_nothing_that_adds_exposure_goes_out() -> None:
     assert [(outcome.fate, outcome.reason) for outcome in sender.outcomes] == [
         (Fate.UNSENT, "canceled_before_send")
     ] * 2
+    sender.put(place, knew_recalls=True)
     sender.forget_recalls()
     sender.put(place)
     sender.close()
     kinds = [outcome.intent.command.kind for outcome in sender.outcomes[2:]]
-    assert kinds == [RequestKind.CANCEL, RequestKind.PLACE]
+    assert kinds == [RequestKind.CANCEL, RequestKind.PLACE, RequestKind.PLACE]
 
 
 def test_an_entry_that_is_booked_again_changes_nothing() -> None:

@@ -146,10 +146,10 @@ class Pump:
         heard, host.heard = host.heard, []
         self._booking = heard
         outcomes, self._sender.outcomes = self._sender.outcomes, []
-        early = list(self._recalling.pending)
+        early, listed = list(self._recalling.pending), self._recalling.listed
         turn = partial(self._turn, heard=heard, outcomes=outcomes, early=early, sends=sends, tidy=tidy)
         try:
-            await self._ledgers.act(turn, self._hand_over)
+            await self._ledgers.act(turn, partial(self._hand_over, recalls_known=listed))
         except BaseException as error:
             host.heard = heard + host.heard
             self._sender.outcomes = outcomes + self._sender.outcomes
@@ -197,12 +197,15 @@ class Pump:
             await book_alone(self._ledgers, self._id, self._lease.token, host.heard[0].report)
             host.heard.pop(0).answer()
 
-    def _hand_over(self, done: Done) -> None:
-        """Queue what one ledger committed, whatever becomes of the next ledger's transaction."""
+    def _hand_over(self, done: Done, *, recalls_known: int | None = None) -> None:
+        """Queue what one ledger committed, whatever becomes of the next ledger's transaction.
+
+        recalls_known: how many recalls the transaction recorded or found recorded, if it knew of all there were.
+        """
         (self._unsettled.add if done.is_unsettled else self._unsettled.discard)(done.ledger_id)
         self._disowned_as[done.ledger_id] = done.lease_token
         for intent in done.intents:
-            self._sender.put(intent)
+            self._sender.put(intent, knew_recalls=recalls_known is not None and recalls_known == self._recalling.listed)
 
     def _turn(
         self,

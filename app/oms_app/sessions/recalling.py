@@ -58,6 +58,8 @@ class Recalling:
         timing: Timing,
     ) -> None:
         self.pending: list[EarlyCancel] = []
+        self._unlisted = 0
+        """Recalls of which `pending` does not tell yet."""
         self._connection = connection
         self._capabilities = capabilities
         self._ledgers = ledgers
@@ -80,6 +82,11 @@ class Recalling:
         """As the connector prepares it; one call at a time, whichever thread asks."""
         with self._preparing:
             return connector.prepare(command)
+
+    @property
+    def listed(self) -> int | None:
+        """How many recalls there were so far, when `pending` tells of each that is not recorded; else None."""
+        return None if self._unlisted else self._sender.recalls
 
     async def booked(self, entries: Sequence[EarlyCancel]) -> None:
         """These entries are committed in every ledger."""
@@ -108,24 +115,28 @@ class Recalling:
         heard = list(reports)
         account_orders = self._ledgers.remembered(lambda ledger_id, book: (ledger_id, self._orders(book, account_id)))
         orders = [(ledger_id, order) for ledger_id, found in account_orders for order in found]
+        self._unlisted += 1
         self._sender.recall({order.order_id for _, order in orders}, everything=account_id is None)
-        sweeps = [Sweep(uuid4().hex, ledger_id, now, account_id) for ledger_id, _ in account_orders]
-        waiting: dict[OrderId, str] = {}
-        commands: list[tuple[LedgerId, Command]] = []
-        for ledger_id, order in orders:
-            why = self._why_later(order, heard, connector)
-            if why is not None:
-                waiting[order.order_id] = why
-                continue
-            command = self._command(ledger_id, order, heard)
-            commands.append((ledger_id, command))
-        intents: list[tuple[LedgerId, Intent]] = []
-        if connector is not None:
-            intents = await asyncio.to_thread(self._prepared, connector, commands, lease_token, waiting)
-        entries: list[EarlyCancel] = [self._entry(ledger_id, intent, now) for ledger_id, intent in intents]
-        entries += sweeps
-        problem = await self._journalled(entries)
-        self._add(entries)
+        try:
+            sweeps = [Sweep(uuid4().hex, ledger_id, now, account_id) for ledger_id, _ in account_orders]
+            waiting: dict[OrderId, str] = {}
+            commands: list[tuple[LedgerId, Command]] = []
+            for ledger_id, order in orders:
+                why = self._why_later(order, heard, connector)
+                if why is not None:
+                    waiting[order.order_id] = why
+                    continue
+                command = self._command(ledger_id, order, heard)
+                commands.append((ledger_id, command))
+            intents: list[tuple[LedgerId, Intent]] = []
+            if connector is not None:
+                intents = await asyncio.to_thread(self._prepared, connector, commands, lease_token, waiting)
+            entries: list[EarlyCancel] = [self._entry(ledger_id, intent, now) for ledger_id, intent in intents]
+            entries += sweeps
+            problem = await self._journalled(entries)
+            self._add(entries)
+        finally:
+            self._unlisted -= 1
         sent: list[OrderId] = []
         if connector is not None:
             await asyncio.gather(*(self._send(connector, intent, sent, waiting) for _, intent in intents))

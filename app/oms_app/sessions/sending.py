@@ -63,11 +63,16 @@ class Sender:
         self._in_flight: dict[OrderId, asyncio.Event] = {}
         self._recalled: set[OrderId] = set()
         self._recalls_all = False
+        self.recalls = 0
+        """How often orders were recalled."""
 
-    def put(self, intent: Intent) -> None:
-        """Send it after those before it; what adds exposure and was recalled meanwhile is not sent."""
+    def put(self, intent: Intent, *, knew_recalls: bool = False) -> None:
+        """Send it after those before it; what adds exposure and was recalled meanwhile is not sent.
+
+        knew_recalls: its transaction recorded every recall before its gate let the intent pass.
+        """
         recalled = self._recalls_all or intent.command.order_id in self._recalled
-        if recalled and intent.command.kind is not RequestKind.CANCEL:
+        if recalled and not knew_recalls and intent.command.kind is not RequestKind.CANCEL:
             self._keep_back(intent, "canceled_before_send")
         else:
             self._queue.put_nowait(intent)
@@ -77,6 +82,7 @@ class Sender:
 
         everything: for no order at all, until this is recorded: a transaction may just be committing one more.
         """
+        self.recalls += 1
         self._recalled |= order_ids
         self._recalls_all = self._recalls_all or everything
         recalled = self._recalls_all
