@@ -30,6 +30,10 @@ MOST_LOOKS = 3
 """How many snapshots one run asks for at most."""
 
 
+class NoAnswer(Exception):
+    """The connector gave no snapshot: that proves nothing and changes nothing."""
+
+
 class Seen(msgspec.Struct, frozen=True):
     """What one snapshot came to in one ledger, what was said of its parts, and when, by the database's clock."""
 
@@ -65,7 +69,7 @@ class Comparing:
         started = self._begun("START")
         try:
             run = await self._compare(connector, started, opening=True)
-        except ConnectionLost as error:
+        except (ConnectionLost, NoAnswer) as error:
             await self._keep(_failed(started, str(error)))
             raise
         await self._keep(run)
@@ -91,11 +95,9 @@ class Comparing:
         started = asked[0] if asked else self._begun("PERIODIC")
         try:
             run = await self._compare(connector, started, opening=False)
-        except (*AWAY, submission.LeaseLost, submission.LeaseLapsed):
-            raise
-        except Exception as error:  # the broker's answer is what failed: the session goes on, and asks again
-            log.warning("comparison_failed", connection_id=self._connection.connection_id, error=repr(error))
-            run = _failed(started, f"{type(error).__name__}: {error}")
+        except NoAnswer as error:  # the session goes on, and asks again
+            log.warning("comparison_failed", connection_id=self._connection.connection_id, error=str(error))
+            run = _failed(started, str(error))
         for one in asked or [started]:
             named = {"run_id": one.run_id, "requested_by": one.requested_by, "requested_at": one.requested_at}
             named["broker_account_id"] = one.broker_account_id
@@ -132,7 +134,10 @@ class Comparing:
     ) -> dict[LedgerId, Seen]:
         """What one snapshot shows in each ledger, booked and recorded there."""
         heads = await self._ledgers.heads()
-        parts = await asyncio.wait_for(connector.snapshot(None), self._timing.snapshot_s)
+        try:
+            parts = await asyncio.wait_for(connector.snapshot(None), self._timing.snapshot_s)
+        except Exception as error:  # whatever a connector raises
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
         if opening:
             self._require_complete(parts)
 
