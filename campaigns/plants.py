@@ -163,7 +163,7 @@ def unclaimed(rows: Any) -> None:
                 DUE_WORK.c.work_id == webhook_id, DUE_WORK.c.done_at.is_(None)
             )
         ).one_or_none()
-        return row and rows.DueWebhook(tenant_id=row.tenant_id, webhook_id=webhook_id, due_at=row.due_at)
+        return row and rows.DueWebhook(row.tenant_id, webhook_id, row.due_at, 0)
 
     def change(unit: Any, delivery: Any, **values: Any) -> bool:
         change_delivery(unit, delivery, **values)

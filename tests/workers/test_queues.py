@@ -212,12 +212,20 @@ def test_hints_are_not_repeated_at_once() -> None:
     sent: list[str] = []
     now = [0.0]
     hints = Hints(sent.append, clock=lambda: now[0])
-    hints.hint(["a"])
-    hints.hint(["a", "b"])
+    hints.hint({"a": 0})
+    hints.hint({"a": 0, "b": 0})
     assert sent == ["a", "b"]
     now[0] += 6
-    hints.hint(["a"])
+    hints.hint({"a": 0})
     assert sent == ["a", "b", "a"]
+
+
+def test_work_that_was_taken_and_is_due_again_is_hinted_at_anew() -> None:
+    sent: list[str] = []
+    hints = Hints(sent.append, clock=lambda: 0.0)
+    hints.hint({"a": 3})
+    hints.hint({"a": 4})
+    assert sent == ["a", "a"]
 
 
 def test_the_board_says_when_redis_is_away_or_not_configured() -> None:

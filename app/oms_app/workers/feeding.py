@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -20,20 +20,27 @@ log = structlog.get_logger(__name__)
 
 
 class Hints:
-    """Remembers which work was hinted at lately, so that a poll does not fill the queue."""
+    """Remembers which work was hinted at lately, so that a poll does not fill the queue.
+
+    Work that somebody took since its hint is hinted at anew: the one who has it may have looked before it was due.
+    """
 
     def __init__(self, send: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._send = send
         self._clock = clock
-        self._sent: dict[str, float] = {}
+        self._sent: dict[str, tuple[int, float]] = {}
 
-    def hint(self, work_ids: list[str]) -> None:
-        """Send hints that were not sent within the last seconds; forget the others."""
+    def hint(self, claims: Mapping[str, int]) -> None:
+        """Send hints that were not sent within the last seconds; forget the others. claims: how often each was taken."""
         now = self._clock()
-        self._sent = {one: at for one, at in self._sent.items() if now - at < HINT_AGAIN_S and one in work_ids}
-        for work_id in work_ids:
+        self._sent = {
+            work_id: (seen, at)
+            for work_id, (seen, at) in self._sent.items()
+            if now - at < HINT_AGAIN_S and claims.get(work_id) == seen
+        }
+        for work_id, seen in claims.items():
             if work_id not in self._sent:
-                self._sent[work_id] = now
+                self._sent[work_id] = (seen, now)
                 self._send(work_id)
 
 
@@ -49,7 +56,7 @@ class Feeding:
         """Whether there were new events. Raises StoreUnavailable, and Conflict when another worker was quicker."""
         moved = self._fan_out.turn()
         with self._store.read_unit(None) as unit:
-            due = [one.webhook_id for one in rows.due_webhooks(unit, DUE_AT_ONCE)]
+            due = {one.webhook_id: one.claims for one in rows.due_webhooks(unit, DUE_AT_ONCE)}
         self._hints.hint(due)
         return moved
 

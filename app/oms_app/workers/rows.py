@@ -50,11 +50,15 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class DueWebhook(msgspec.Struct, frozen=True):
-    """A webhook with something to deliver; `due_at` as read, which whoever finishes it must still find."""
+    """A webhook with something to deliver; `due_at` as read, which whoever finishes it must still find.
+
+    claims: how often somebody took it so far.
+    """
 
     tenant_id: TenantId
     webhook_id: str
     due_at: datetime
+    claims: int
 
 
 def webhooks(unit: RowsUnit) -> list[Webhook]:
@@ -102,14 +106,14 @@ def due_webhooks(unit: RowsUnit, limit: int) -> list[DueWebhook]:
     """What is due on the whole platform and claimed by nobody."""
     work = DUE_WORK
     query = (
-        select(work.c.work_id, work.c.tenant_id, work.c.due_at)
+        select(work.c.work_id, work.c.tenant_id, work.c.due_at, work.c.attempts)
         .where(work.c.kind == DUE_KIND, work.c.done_at.is_(None), work.c.due_at <= unit.now)
         .where(or_(work.c.claimed_until.is_(None), work.c.claimed_until < unit.now))
         .order_by(work.c.due_at)
         .limit(limit)
     )
     return [
-        DueWebhook(tenant_id=TenantId(row.tenant_id), webhook_id=row.work_id, due_at=row.due_at)
+        DueWebhook(TenantId(row.tenant_id), row.work_id, row.due_at, row.attempts)
         for row in unit.connection.execute(query)
     ]
 
@@ -122,11 +126,11 @@ def claim(unit: RowsUnit, webhook_id: str, holder: str, lasts: timedelta) -> Due
         .where(work.c.work_id == webhook_id, work.c.done_at.is_(None), work.c.due_at <= unit.now)
         .where(or_(work.c.claimed_until.is_(None), work.c.claimed_until < unit.now))
         .values(claimed_by=holder, claimed_until=unit.now + lasts, attempts=work.c.attempts + 1, updated_at=unit.now)
-        .returning(work.c.tenant_id, work.c.due_at)
+        .returning(work.c.tenant_id, work.c.due_at, work.c.attempts)
     ).one_or_none()
     if claimed is None:
         return None
-    return DueWebhook(tenant_id=TenantId(claimed.tenant_id), webhook_id=webhook_id, due_at=claimed.due_at)
+    return DueWebhook(TenantId(claimed.tenant_id), webhook_id, claimed.due_at, claimed.attempts)
 
 
 def finish(unit: RowsUnit, due: DueWebhook, holder: str) -> None:
