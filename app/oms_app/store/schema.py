@@ -19,7 +19,21 @@ METADATA = MetaData(
 )
 APPEND_ONLY = frozenset({"event_log", "client_order_ids", "execution_ids"})
 """Tables of which the serving role may change no row once it is written."""
-PERISHABLE = frozenset({"idempotency_keys", "user_sessions", "webhook_deliveries"})
+PERISHABLE = frozenset(
+    {
+        "idempotency_keys",
+        "known_devices",
+        "one_time_tokens",
+        "outgoing_mails",
+        "recovery_codes",
+        "reset_tokens",
+        "second_factors",
+        "signing_keys",
+        "throttles",
+        "user_sessions",
+        "webhook_deliveries",
+    }
+)
 """The only tables of which the serving role may delete rows: those that nobody needs after some time."""
 
 

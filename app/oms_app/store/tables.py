@@ -1,5 +1,14 @@
 """Every table of the application, from one place: importing this module declares them all on METADATA."""
 
+from oms_app.store.access_tables import (
+    AUTH_EPOCHS,
+    KNOWN_DEVICES,
+    RECOVERY_CODES,
+    RESET_TOKENS,
+    SECOND_FACTORS,
+    SIGNING_KEYS,
+    THROTTLES,
+)
 from oms_app.store.ledger_tables import (
     ALERTS,
     CASH_BALANCES,
@@ -18,6 +27,7 @@ from oms_app.store.ledger_tables import (
     RULE_DENIALS,
     UNBOOKED_REPORTS,
 )
+from oms_app.store.people_tables import INVITATIONS, ONE_TIME_TOKENS, OUTGOING_MAILS, TENANT_DIRECTORY
 from oms_app.store.platform_tables import (
     API_KEY_HASHES,
     CALENDARS,
@@ -58,6 +68,7 @@ __all__ = [
     "API_KEYS",
     "API_KEY_HASHES",
     "APPEND_ONLY",
+    "AUTH_EPOCHS",
     "BROKER_ACCOUNTS",
     "BROKER_CONNECTIONS",
     "CALENDARS",
@@ -73,6 +84,8 @@ __all__ = [
     "IDEMPOTENCY_KEYS",
     "INSTRUMENTS",
     "INSTRUMENT_ALIASES",
+    "INVITATIONS",
+    "KNOWN_DEVICES",
     "LAST_QUOTES",
     "LEASES",
     "LEDGERS",
@@ -80,19 +93,27 @@ __all__ = [
     "LIMITS",
     "MEMBERSHIPS",
     "METADATA",
+    "ONE_TIME_TOKENS",
     "ORDERS",
     "ORDER_TEXTS",
+    "OUTGOING_MAILS",
     "PERISHABLE",
     "PLATFORM_VERSIONS",
     "PLUGIN_QUARANTINES",
     "POSITIONS",
     "RECONCILIATION_BREAKS",
     "RECONCILIATION_RUNS",
+    "RECOVERY_CODES",
+    "RESET_TOKENS",
     "RULE_DENIALS",
     "SCHEDULES",
+    "SECOND_FACTORS",
+    "SIGNING_KEYS",
     "STRATEGIES",
     "STRATEGY_RUNS",
     "TENANTS",
+    "TENANT_DIRECTORY",
+    "THROTTLES",
     "TRADING_ACCOUNTS",
     "UNBOOKED_REPORTS",
     "USERS",

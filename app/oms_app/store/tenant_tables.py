@@ -14,13 +14,13 @@ from sqlalchemy import (
     text,
 )
 
+from oms_app.store.people_tables import ROLES
 from oms_app.store.schema import one_of, refers_to, tenant_table
 from oms_app.store.types import Id, Json, Octets, UtcDateTime
 from oms_kernel.domain.account import TradingState
 
 CONNECTION_STATUSES = ("DISCONNECTED", "CONNECTING", "RECONCILING", "READY", "ERROR")
 CONNECTION_WISHES = ("CONNECTED", "DISCONNECTED")
-ROLES = ("ADMIN", "TRADER", "VIEWER")
 RUN_STATUSES = ("STARTING", "RUNNING", "STOPPING", "STOPPED", "ERROR")
 STRATEGY_STATUSES = ("STOPPED", "RUNNING", "ERROR")
 DELIVERY_STATUSES = ("PENDING", "DELIVERED", "DEAD")
@@ -30,6 +30,8 @@ TENANTS = tenant_table(
     Column("name", String(200), nullable=False),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     Column("settings", Json, nullable=False),
+    Column("time_zone", String(60), nullable=False, server_default="UTC"),
+    Column("base_currency", String(12), nullable=False, server_default="USD"),
     key=[],
 )
 MEMBERSHIPS = tenant_table(
@@ -38,6 +40,7 @@ MEMBERSHIPS = tenant_table(
     Column("role", String(20), nullable=False),
     Column("scopes", Json, nullable=False),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("removed_at", UtcDateTime()),
     refers_to("tenants"),
     one_of("role", ROLES),
     key=["user_id"],
