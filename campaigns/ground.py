@@ -3,7 +3,7 @@
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,13 @@ def _new(home: Path) -> Path:
 
 
 @contextmanager
-def ground(say: Callable[[str], None], *, keep: bool = False) -> Iterator[Ground]:
-    """Servers in a temporary folder; both end with the block. keep: leave the folder for a look."""
+def ground(
+    say: Callable[[str], None], *, keep: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[Ground]:
+    """Servers in a temporary folder; both end with the block.
+
+    keep: leave the folder for a look. settings: of PostgreSQL, besides its own.
+    """
     place = tempfile.TemporaryDirectory(prefix="oms-campaign-") if not keep else None
     folder = Path(place.name if place is not None else tempfile.mkdtemp(prefix="oms-campaign-"))
     if keep:
@@ -112,7 +117,7 @@ def ground(say: Callable[[str], None], *, keep: bool = False) -> Iterator[Ground
     folder.chmod(0o755)
     for name in ("postgres", "redis", "seeding"):
         (folder / name).mkdir()
-    postgres, redis = PostgresServer(folder / "postgres"), RedisServer(folder / "redis")
+    postgres, redis = PostgresServer(folder / "postgres", settings), RedisServer(folder / "redis")
     try:
         postgres.start()
         redis.start()

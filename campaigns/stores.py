@@ -30,7 +30,9 @@ from campaigns.zygote import Birth, Zygote
 
 SHORT = 8
 LONG = 320
-PLANTS = ("forget", "double_fill")
+LAZY = {"lazy_commit": {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}}
+"""A PostgreSQL that answers a COMMIT before it is on the disk: what it answered last is gone after a kill."""
+PLANTS = ("forget", "double_fill", *LAZY)
 BATCH = 50
 RECOVERY_S = 10.0
 CHECKPOINT_TRIES = 40
@@ -71,14 +73,15 @@ def run(n: int, seed: int, plant: str) -> Result:
     alone: list[Fault] = [one for one in faults if one is Fault.CHECKPOINT]
     full: list[Fault] = [one for one in faults if one is Fault.DISK]
     played = Played()
-    with ground(say) as place:
+    with ground(say, settings=LAZY.get(plant)) as place:
         zygote = Zygote(place.folder / "zygote.log")
         try:
             half = len(alone) // 2
             lots = {"served": [served], "alone": [alone[:half], full], "beside": [alone[half:]]}
             with ThreadPoolExecutor(len(lots), thread_name_prefix="lane") as lanes:
                 jobs = [
-                    lanes.submit(_lane, place, zygote, decks, name, seed, plant, played) for name, decks in lots.items()
+                    lanes.submit(_lane, place, zygote, decks, name, seed, "" if plant in LAZY else plant, played)
+                    for name, decks in lots.items()
                 ]
                 for job in jobs:
                     job.result()

@@ -73,3 +73,11 @@ def test_without_mounts_the_writers_files_may_not_grow(tmp_path: Path) -> None:
         process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+@pytest.mark.teeth
+@pytest.mark.integration
+def test_a_store_that_answers_a_commit_too_early_is_caught() -> None:
+    result = stores.run(stores.SHORT, 7, "lazy_commit")
+    assert result.exit_code == 1
+    assert result.lost > 0 or any("served" in text for text in result.texts), result.texts

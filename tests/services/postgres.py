@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,9 +24,13 @@ UNPRIVILEGED = "nobody"
 
 
 class PostgresServer:
-    """A server of its own on a free port of loopback: fsync on as in production, one superuser."""
+    """A server of its own on a free port of loopback: fsync on as in production, one superuser.
 
-    def __init__(self, folder: Path) -> None:
+    settings: of the server, by name, besides.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = ["max_connections=200", "timezone=UTC", *(f"{k}={v}" for k, v in (settings or {}).items())]
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self._folder = folder
         self._data = folder / "data"
@@ -46,7 +51,7 @@ class PostgresServer:
             [
                 str(self._programs / "postgres"),
                 *("-D", str(self._data), "-h", "127.0.0.1", "-p", str(self._port), "-k", ""),
-                *("-c", "max_connections=200", "-c", "timezone=UTC"),
+                *(word for setting in self._settings for word in ("-c", setting)),
             ],
             log=self._folder / "postgres.log",
             stop_signal=signal.SIGQUIT,  # at once: the data is thrown away
