@@ -69,6 +69,7 @@ OUTGOING_MAILS = platform_table(
     Column("last_error", Text, nullable=False, server_default=""),
     *stamped(),
     one_of("status", MAIL_STATUSES),
+    Index(None, "address", "created_at"),
     Index("ix_outgoing_mails_due", "due_at", postgresql_where=_PENDING, sqlite_where=_PENDING),
     key=["mail_id"],
 )

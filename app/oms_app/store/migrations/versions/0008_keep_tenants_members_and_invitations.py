@@ -45,6 +45,7 @@ def downgrade() -> None:
     """Take all of it back; managers and compliance officers become viewers, removed members stay inactive."""
     roles.become_owner()
     op.drop_index("ix_outgoing_mails_due", table_name="outgoing_mails")
+    op.drop_index(op.f("ix_outgoing_mails_address_created_at"), table_name="outgoing_mails")
     op.drop_table("outgoing_mails")
     op.drop_index(op.f("ix_one_time_tokens_kind_subject"), table_name="one_time_tokens")
     op.drop_table("one_time_tokens")
@@ -191,6 +192,9 @@ def _create_tables() -> None:
         *(sa.Column(name, types.UtcDateTime(), nullable=False) for name in stamps),
         sa.CheckConstraint("status IN ('DEAD', 'PENDING', 'SENT')", name=op.f("ck_outgoing_mails_status_known")),
         sa.PrimaryKeyConstraint("mail_id", name=op.f("pk_outgoing_mails")),
+    )
+    op.create_index(
+        op.f("ix_outgoing_mails_address_created_at"), "outgoing_mails", ["address", "created_at"], unique=False
     )
     op.create_index(
         "ix_outgoing_mails_due",
