@@ -75,6 +75,7 @@ class MemoryStore:
         self.limits: dict[TenantId, dict[str, LimitRow]] = {}
         self.routes: dict[TenantId, dict[AccountId, Route]] = {}
         self.connections: dict[TenantId, dict[ConnectionId, ConnectionState]] = {}
+        self.auth_epochs: dict[TenantId, int] = {}
         self.quotes_by_instrument: dict[InstrumentId, Quote] = {}
         self.client_order_ids: dict[tuple[TenantId, AccountId, str], OrderId] = {}
         self.execution_ids: dict[tuple[TenantId, BrokerAccountId, ExecId], ExecId | None] = {}
@@ -148,6 +149,10 @@ class MemoryStore:
             self.after_commit()
         finally:
             ledger.lock.release()
+
+    def auth_epoch(self, tenant_id: TenantId) -> int:
+        """The tenant's auth epoch."""
+        return self.auth_epochs.get(tenant_id, 0)
 
     def account_directory(self, tenant_id: TenantId) -> AccountDirectory:
         """The tenant's trading accounts with their ledgers, and which broker account routes to which."""

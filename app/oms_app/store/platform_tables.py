@@ -77,10 +77,16 @@ API_KEY_HASHES = platform_table(
     Column("key_hash", Octets, nullable=False),
     Column("expires_at", UtcDateTime()),
     Column("revoked_at", UtcDateTime()),
+    Column("previous_prefix", String(32)),
+    Column("previous_hash", Octets),
+    Column("previous_until", UtcDateTime()),
+    Column("rotated_at", UtcDateTime()),
     *stamped(),
     UniqueConstraint("prefix"),
+    Index(None, "previous_prefix", unique=True),
     key=["key_id"],
 )
+"""A key's present secret and, for the overlap of a rotation, the one before."""
 LEDGERS = platform_table(
     "ledgers",
     Column("ledger_id", Id(), nullable=False),

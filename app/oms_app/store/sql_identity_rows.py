@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, insert, select, update
 
+from oms_app.store import auth_epochs
 from oms_app.store.identity_rows import ApiKeyRow, Membership, SessionRow, UserRow
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import API_KEY_HASHES, API_KEYS, MEMBERSHIPS, USER_SESSIONS, USER_TENANTS, USERS
@@ -151,6 +152,8 @@ class SqlIdentityRows:
                 .where(USER_SESSIONS.c.session_id == session_id, USER_SESSIONS.c.revoked_at.is_(None))
                 .values(revoked_at=now, updated_at=unit.now)
             )
+            tenant = select(USER_SESSIONS.c.tenant_id).where(USER_SESSIONS.c.session_id == session_id)
+            auth_epochs.bump(unit, *unit.connection.execute(tenant).scalars())
 
     def revoke_sessions_of(self, user_id: str, now: datetime) -> None:
         """End every session of a user that has not ended."""
@@ -160,6 +163,7 @@ class SqlIdentityRows:
                 .where(USER_SESSIONS.c.user_id == user_id, USER_SESSIONS.c.revoked_at.is_(None))
                 .values(revoked_at=now, updated_at=unit.now)
             )
+            auth_epochs.bump_user(unit, user_id)
 
     def add_key(self, key: ApiKeyRow) -> None:
         """Store a new key: its hash for the platform, the rest for the tenant."""
@@ -249,6 +253,7 @@ class SqlIdentityRows:
                     .where(*where, table.c.revoked_at.is_(None))
                     .values(revoked_at=now, updated_at=unit.now)
                 )
+            auth_epochs.bump(unit, tenant_id)
         return True
 
     def _membership(self, user_id: str, tenant_id: TenantId) -> Membership | None:

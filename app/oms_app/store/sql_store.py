@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from oms_app.store import config_rows, log_rows, scoping, snapshots, tenants
+from oms_app.store import auth_epochs, config_rows, log_rows, scoping, snapshots, tenants
 from oms_app.store.engines import (
     BUSY_TIMEOUT_S,
     SERVING_ROLE,
@@ -141,6 +141,16 @@ class SqlStore:
 
                 return postgres_ledger_unit.heads(connection, ledger_ids)
             return log_rows.heads(connection, ledger_ids)
+
+    def auth_epoch(self, tenant_id: TenantId) -> int:
+        """The tenant's auth epoch: one statement without a transaction, for every request asks."""
+        with self._connected(self.readers) as connection:
+            if self.dialect == "postgresql":
+                from oms_app.store import postgres_ledger_unit
+
+                return postgres_ledger_unit.auth_epoch(connection, tenant_id)
+            driver: Any = connection.connection.driver_connection
+            return auth_epochs.read_by(driver, tenant_id)
 
     def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
         """All ledgers of the platform."""

@@ -166,6 +166,7 @@ class LedgerUnit(Protocol):
     """A transaction that holds one ledger's lock; it was the transaction's first statement.
 
     now: the database's clock at the lock (the process's on SQLite and in memory). head: the last seq.
+    auth_epoch: the tenant's, read with the lock.
     """
 
     tenant_id: TenantId
@@ -174,6 +175,7 @@ class LedgerUnit(Protocol):
     head: int
     config_version: int
     catalogue_version: int
+    auth_epoch: int
 
     def tail(self, after_seq: int) -> Sequence[Recorded]:
         """The events after a seq, in order."""
@@ -291,6 +293,9 @@ class Store(Protocol):
 
     def heads(self, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
         """The last seq of each ledger: one cheap read, the poll of every consumer."""
+
+    def auth_epoch(self, tenant_id: TenantId) -> int:
+        """How often something was taken from anybody of the tenant: one cheap read, at the begin of each request."""
 
     def ledgers(self) -> Sequence[tuple[TenantId, LedgerId]]:
         """All ledgers of the platform."""
