@@ -13,14 +13,9 @@ from benchmarks.system import System, add_limits
 RULES = tuple(f"noop_{number}" for number in range(1, 6))
 _MODULE = '''"""Five rules that do nothing."""
 
-import msgspec
-
+from oms_kernel.contracts.plugin import NoParams
 from oms_kernel.domain.decision import passed
 from oms_kernel.hookspecs import hookimpl
-
-
-class NoParams(msgspec.Struct, frozen=True):
-    """None."""
 
 
 def make(rule_name):

@@ -1,6 +1,7 @@
 """The benchmarks' own instruments: records, the floor, and the bundled load generator against it."""
 
 import asyncio
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import api_memory, bundled_client, floor, get_orders, goals, made_orders
+from benchmarks import api_memory, bundled_client, floor, get_orders, goals, made_orders, plugins_kept
 from benchmarks.__main__ import _groups
 from benchmarks.generator import MARK, Load, best_generator
 from benchmarks.record import record, table
@@ -26,6 +27,7 @@ from benchmarks.system import System
 from benchmarks.watching import cpu_s, family, resident_mb
 from oms_app.cli.demo import ACCOUNT_ID, BROKER_ACCOUNT_ID, CONNECTION_ID, LEDGER_ID, TENANT_ID
 from oms_app.store.verify import verify
+from oms_kernel.host import PluginHost
 from tests.waiting import until
 
 JSON = {"Content-Type": "application/json"}
@@ -148,3 +150,10 @@ def test_a_row_is_measured_in_its_short_form() -> None:
         (memory,) = api_memory.run(plan, best_generator(), lambda text: None, stock)
     assert lists["name"] == "get_orders_pg" and lists["value"] > 0 and lists["p99_ms"] > 0 and lists["cpu_us"] > 0
     assert memory["name"] == "api_memory" and memory["value"] > 10 and memory["orders"] == 300
+
+
+def test_the_host_takes_the_rules_that_do_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = plugins_kept.install(tmp_path)
+    monkeypatch.syspath_prepend(folder)
+    host = PluginHost(distributions=lambda: importlib.metadata.distributions(path=[str(folder)]))
+    assert [*host.load().risk_rules] == [*plugins_kept.RULES], host.report()
