@@ -56,6 +56,11 @@ API_KEYS = tenant_table(
     Column("expires_at", UtcDateTime()),
     Column("revoked_at", UtcDateTime()),
     Column("last_used_at", UtcDateTime()),
+    Column("last_used_address", String(45), nullable=False, server_default=""),
+    Column("is_test", Boolean, nullable=False, server_default=text("false")),
+    Column("networks", Json, nullable=False, server_default="[]"),
+    Column("quota_per_s", Integer),
+    Column("quota_burst", Integer),
     refers_to("memberships", "user_id"),
     key=["key_id"],
 )
