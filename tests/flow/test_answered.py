@@ -93,6 +93,7 @@ def test_equal_requests_in_one_batch_are_one_order_and_one_batch() -> None:
     results: list[PlaceResult] = []
 
     class Blocking:
+        principal = trading.principal
         size = 1
         alone = False
 

@@ -115,7 +115,10 @@ def test_a_process_log_that_is_closed_does_not_make_a_stored_batch_fail(monkeypa
 
 
 def test_a_waiter_that_is_interrupted_leaves_the_lane_to_those_behind_it() -> None:
+    trading = Trading()
+
     class Job:
+        principal = trading.principal
         size = 1
         alone = True
 
@@ -128,7 +131,6 @@ def test_a_waiter_that_is_interrupted_leaves_the_lane_to_those_behind_it() -> No
         raise KeyboardInterrupt
 
     entered, gate = threading.Event(), threading.Event()
-    trading = Trading()
     lane = trading.intake._lanes.of(TENANT, LEDGER)
     leader = threading.Thread(target=lane.submit, args=(Job(),))
     leader.start()

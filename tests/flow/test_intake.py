@@ -267,6 +267,7 @@ def test_an_unexpected_error_splits_the_batch_and_fails_only_the_request_that_ca
     gate = threading.Event()
 
     class Job:
+        principal = trading.principal
         size = 1
         alone = False
 

@@ -211,17 +211,17 @@ class _ReplaceJob:
         idempotency: IdempotencyKey | None,
     ) -> None:
         self._desk = desk
-        self._principal = principal
+        self.principal = principal
         self._order_id = order_id
         self._terms = terms
         self._if_match = if_match
         self._idempotency = idempotency
 
     def decide(self, turn: Turn) -> AmendResult:
-        replayed = _replayed(turn, self._principal, self._order_id, self._idempotency)
+        replayed = _replayed(turn, self.principal, self._order_id, self._idempotency)
         if replayed is not None:
             return replayed
-        order = find_own(turn, self._principal, self._order_id)
+        order = find_own(turn, self.principal, self._order_id)
         _check_version(order, self._if_match)
         decision, events = engine.replace(
             turn.view,
@@ -233,12 +233,12 @@ class _ReplaceJob:
             states=turn.batch.memories,
             send_before=turn.batch.now + self._desk.send_window,
             limits_version=turn.config.limits_version,
-            principal=self._principal.principal_id,
+            principal=self.principal.principal_id,
         )
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
         denied = {} if decision.accepted else {"denied_by": turn.batch.events[-1].seq}
-        _remember(turn, self._principal, changed, self._idempotency, **denied)
+        _remember(turn, self.principal, changed, self._idempotency, **denied)
         return AmendResult(order=changed, decision=decision)
 
 
@@ -249,22 +249,22 @@ class _CancelJob:
     def __init__(
         self, principal: Principal, order_id: OrderId, if_match: int | None, idempotency: IdempotencyKey | None
     ) -> None:
-        self._principal = principal
+        self.principal = principal
         self._order_id = order_id
         self._if_match = if_match
         self._idempotency = idempotency
 
     def decide(self, turn: Turn) -> AmendResult:
-        replayed = _replayed(turn, self._principal, self._order_id, self._idempotency)
+        replayed = _replayed(turn, self.principal, self._order_id, self._idempotency)
         if replayed is not None:
             return replayed
-        order = find_own(turn, self._principal, self._order_id)
+        order = find_own(turn, self.principal, self._order_id)
         _check_version(order, self._if_match)
-        events = engine.cancel(order, principal=self._principal.principal_id)
+        events = engine.cancel(order, principal=self.principal.principal_id)
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
         repeated = not events
-        _remember(turn, self._principal, changed, self._idempotency, repeated=repeated)
+        _remember(turn, self.principal, changed, self._idempotency, repeated=repeated)
         return AmendResult(order=changed, repeated=repeated)
 
 
@@ -283,7 +283,7 @@ class _CancelManyJob:
         idempotency: IdempotencyKey | None = None,
     ) -> None:
         self.size = len(order_ids) if order_ids is not None else 1
-        self._principal = principal
+        self.principal = principal
         self._order_ids = order_ids
         self._account_id = account_id
         self._instrument_id = instrument_id
@@ -297,8 +297,8 @@ class _CancelManyJob:
         outcomes = []
         for order_id in self._wanted(turn):
             try:
-                order = find_own(turn, self._principal, order_id)
-                events = engine.cancel(order, principal=self._principal.principal_id)
+                order = find_own(turn, self.principal, order_id)
+                events = engine.cancel(order, principal=self.principal.principal_id)
             except (UnknownOrder, InvalidRequest, OrderConflict) as error:
                 outcomes.append(AmendOutcome(order_id=order_id, error=error))
                 continue
@@ -318,17 +318,17 @@ class _CancelManyJob:
         }
         repeated = [order.order_id for order, was_under_way in changed if was_under_way]
         versions = tuple((order.order_id, order.version) for order, _ in changed)
-        return _stored(turn, self._principal, key, versions, {"errors": errors, "repeated": repeated})
+        return _stored(turn, self.principal, key, versions, {"errors": errors, "repeated": repeated})
 
     def _replay(self, turn: Turn) -> AmendManyResult | None:
         """The outcomes of the same request, with the orders as it left them; None for a new one."""
-        answer = _known_answer(turn, self._principal, self._idempotency)
+        answer = _known_answer(turn, self.principal, self._idempotency)
         if answer is None:
             return None
         repeated = set(answer.extra["repeated"])
         done = [
             AmendOutcome(order_id=order.order_id, order=order, repeated=order.order_id in repeated)
-            if self._principal.may_use(order.request.account_id)
+            if self.principal.may_use(order.request.account_id)
             else AmendOutcome(order_id=order.order_id, error=UnknownOrder(f"there is no order {order.order_id}"))
             for order in orders_at(turn, answer.order_versions)
         ]
@@ -349,7 +349,7 @@ class _CancelManyJob:
         return [
             order.order_id
             for order in turn.batch.book.open_order_list()
-            if self._principal.may_use(order.request.account_id)
+            if self.principal.may_use(order.request.account_id)
             and not order.is_external  # placed elsewhere: only read
             and all(value is None or getattr(order.request, name) == value for name, value in wanted.items())
         ]

@@ -125,7 +125,7 @@ class PlaceJob:
     ) -> None:
         self.size = len(drafts)
         self.alone = atomic or cursor is not None
-        self._principal = principal
+        self.principal = principal
         self._drafts = drafts
         self._named = named
         self._idempotency = idempotency
@@ -153,8 +153,10 @@ class PlaceJob:
         account_id = self._named[index]
         if isinstance(account_id, Exception):
             return ItemResult(error=account_id)
+        if not self.principal.may_use(account_id):  # it was recognised anew since the account was looked up
+            return ItemResult(error=UnknownAccount("the account is not yours any more", field="account_id"))
         try:
-            decision, order = assess(turn, self._principal, account_id, self._drafts[index], self._order_ids[index])
+            decision, order = assess(turn, self.principal, account_id, self._drafts[index], self._order_ids[index])
         except (FlowError, InvalidRequest) as error:
             return ItemResult(error=error)
         return ItemResult(order=order, decision=decision)
@@ -167,7 +169,7 @@ class PlaceJob:
         }
         return StoredAnswer(
             key=idempotency.key,
-            principal=self._principal.principal_id,
+            principal=self.principal.principal_id,
             operation=idempotency.operation,
             fingerprint=idempotency.fingerprint,
             status_code=200,
@@ -181,12 +183,12 @@ class PlaceJob:
         wanted = self._idempotency
         if wanted is None:
             return None
-        answer = turn.unit.answer(self._principal.principal_id, wanted.operation, wanted.key)
+        answer = turn.unit.answer(self.principal.principal_id, wanted.operation, wanted.key)
         if answer is None:
             return None
         require_same_request(answer, wanted.fingerprint)
         events = events_at(turn, [version for _, version in answer.order_versions])
-        orders = iter([_as_told(self._principal, recorded) for recorded in events])
+        orders = iter([_as_told(self.principal, recorded) for recorded in events])
         errors: dict[str, dict[str, Any]] = answer.extra["errors"]
         items = tuple(
             ItemResult(error=StoredError(**errors[str(index)])) if str(index) in errors else next(orders)

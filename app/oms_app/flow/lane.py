@@ -1,7 +1,8 @@
 """Batches with hand-over: requests of one ledger in, one transaction for all that wait, every one answered for itself.
 
 A waiting request leads exactly one batch and hands over to the oldest waiter, so nothing waits for a timer and nobody
-starves. A batch holds at most 256 orders, unless one bulk has more; a bulk is never cut.
+starves. A batch holds at most 256 orders, unless one bulk has more; a bulk is never cut. A request that was recognised
+before something was taken from anybody of its tenant is recognised anew before it is decided.
 """
 
 import threading
@@ -10,11 +11,14 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from oms_app.flow.desk import LedgerCache, Turn
-from oms_app.flow.errors import FlowError
+from oms_app.flow.errors import FlowError, Unavailable
+from oms_app.flow.principal import Outdated, Principal
 from oms_app.store.unit_of_work import Conflict
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
 
 MAX_ORDERS = 256
+RECOGNITIONS = 5
+"""How often a request is recognised anew before it is told to come again."""
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -23,11 +27,13 @@ R_co = TypeVar("R_co", covariant=True)
 class Job(Protocol[R_co]):
     """One request to a ledger.
 
-    size: how many orders it may touch. alone: it needs a transaction of its own, because it may drop everything.
+    principal: who asks; replaced when recognised anew. size: how many orders it may touch. alone: it needs a
+    transaction of its own, because it may drop everything.
     decide records events on the turn's batch and returns the answer; what it raises goes to its caller only, so it
     raises before it records, unless it is alone.
     """
 
+    principal: Principal
     size: int
     alone: bool
 
@@ -69,7 +75,20 @@ class Lane:
         self._busy = False
 
     def submit(self, job: Job[R]) -> R:
-        """The job's answer, after its commit. Raises what the job raised, or what kept its batch from being stored."""
+        """The job's answer, after its commit. Raises what the job raised, or what kept its batch from being stored.
+
+        Raises InvalidToken and NotPermitted for a caller who lost the right meanwhile.
+        """
+        for _ in range(RECOGNITIONS):
+            try:
+                return self._submit(job)
+            except Outdated:
+                if job.principal.proof is None:
+                    raise
+                job.principal = job.principal.proof.again()
+        raise Unavailable("rights in this tenant keep changing; nothing was stored", fix="try again")
+
+    def _submit(self, job: Job[R]) -> R:
         waiter = _Waiter(job)
         with self._lock:
             self._waiting.append(waiter)
@@ -156,6 +175,11 @@ class Lane:
 
 
 def _decide(turn: Turn, job: Job[Any]) -> tuple[Any, Exception | None]:
+    if job.principal.proof is not None:
+        try:
+            job.principal.proof.confirm(turn.unit.auth_epoch)
+        except Outdated as error:
+            return None, error
     if job.alone:
         return job.decide(turn), None
     before = len(turn.batch.events)

@@ -1,20 +1,49 @@
 """Who asks: a person, a key, a strategy or the system itself, in one tenant, with these scopes and accounts."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from oms_kernel.domain.ids import AccountId, TenantId
+
+
+class Outdated(Exception):
+    """Something was taken from somebody of the tenant since the request was recognised: recognise it anew."""
+
+    code = "outdated"
+
+
+class Proof:
+    """How a request was recognised: at which auth epoch, and what recognises it anew.
+
+    again: the principal as of now. Raises InvalidToken, NotPermitted. is_confirmed: the epoch was the present one when
+    the request was decided.
+    """
+
+    def __init__(self, epoch: int, again: "Callable[[], Principal]") -> None:
+        self.epoch = epoch
+        self.again = again
+        self.is_confirmed = False
+
+    def confirm(self, present_epoch: int) -> None:
+        """Nothing, when nothing was taken from anybody since. Raises Outdated."""
+        if present_epoch != self.epoch:
+            raise Outdated
+        self.is_confirmed = True
 
 
 class Principal(msgspec.Struct, frozen=True):
     """`principal_id` is 'user:<uuid>', 'key:<uuid>', 'strategy:<uuid>' or 'system:<name>'.
 
     account_ids: the only trading accounts that may be used; None: every account of the tenant.
+    proof: how the request was recognised, where that is still to be confirmed by the transaction that decides it.
     """
 
     principal_id: str
     tenant_id: TenantId
     scopes: frozenset[str]
     account_ids: frozenset[AccountId] | None = None
+    proof: Proof | None = None
 
     def may_use(self, account_id: AccountId) -> bool:
         """Whether the principal may see and use the account."""
