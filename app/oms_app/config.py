@@ -54,6 +54,21 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class SmtpTls(StrEnum):
+    """How the connection to the mail server is encrypted: from a plain start, from the first byte, or not at all."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class Registration(StrEnum):
+    """Whether strangers may make an account, with a tenant of their own."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a process is told from outside. Build it with `load_settings`."""
 
@@ -80,6 +95,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     argon2_time_cost: Annotated[int, Meta(ge=1, le=16)] = 3
     argon2_memory_kib: Annotated[int, Meta(ge=1024, le=1_048_576)] = 65_536
     argon2_parallelism: Annotated[int, Meta(ge=1, le=16)] = 4
+
+    registration: Registration = Registration.CLOSED
+    smtp_host: str = ""
+    smtp_port: Annotated[int, Meta(ge=1, le=65_535)] = 587
+    smtp_user: str = ""
+    smtp_password: Secret = Secret("")
+    smtp_tls: SmtpTls = SmtpTls.STARTTLS
+    smtp_from: str = "Order management <oms@localhost>"
+    smtp_timeout_s: Seconds = 15
 
     send_window_s: Seconds = 10
     quote_max_age_s: Seconds = 5
@@ -200,6 +224,8 @@ def _check(settings: Settings) -> None:
     key = settings.secret_key.reveal()
     if key and len(key) < 32:
         raise SettingsError(f"OMS_SECRET_KEY has {len(key)} characters: give a random text of at least 32")
+    if settings.smtp_user and settings.smtp_tls is SmtpTls.NONE:
+        raise SettingsError("OMS_SMTP_TLS is none: without encryption OMS_SMTP_USER and its password are not sent")
     both = sorted(set(settings.disabled_plugins) & set(settings.required_plugins))
     if both:
         raise SettingsError(f"OMS_DISABLED_PLUGINS and OMS_REQUIRED_PLUGINS both name {both[0]}: name it in one only")

@@ -19,6 +19,7 @@ from oms_app.flow.desk import Desk
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
 from oms_app.flow.lane import Lanes
+from oms_app.flow.mailing import Mailing
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.reconcile_requests import ReconcileRequests
 from oms_app.flow.resolution import Resolution
@@ -27,6 +28,7 @@ from oms_app.flow.rulebook import make_rules
 from oms_app.flow.sealing import Sealer
 from oms_app.signals import Signals, make_signals
 from oms_app.store.sql_store import SqlStore
+from oms_app.store.tables import TableClass
 from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.host import PluginHost
 from oms_kernel.registry import Registries
@@ -34,6 +36,8 @@ from oms_kernel.watchdog import Watchdog, plugins_in_report
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from oms_app.flow.mail import Mailer
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +60,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     reader: LogReader
     identity: Identity
     sealer: Sealer
+    mailing: Mailing
     signals: Signals
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
@@ -85,16 +90,21 @@ def build_plugins(settings: Settings, watchdog: Watchdog | None = None) -> tuple
     return host, host.load()
 
 
-def build_store(settings: Settings) -> SqlStore:
-    """The store on the configured database; connects when first used."""
-    return SqlStore(settings.database_url, pool_size=settings.api_threads + 4)
+def build_store(settings: Settings, registries: Registries | None = None) -> SqlStore:
+    """The store on the configured database; connects when first used. registries: what plugins say of their tables."""
+    tables = registries.tables if registries is not None else {}
+    return SqlStore(
+        settings.database_url,
+        pool_size=settings.api_threads + 4,
+        plugin_tables={name: TableClass(entry.contributed.rows_of) for name, entry in tables.items()},
+    )
 
 
 def build_services(settings: Settings, *, process: str = "") -> Services:
     """Everything, wired. process: watch plugins, and leave the report of a hang under this name in the home."""
     report = settings.home / f"hang-{process}.txt" if process else None
     host, registries = build_plugins(settings, Watchdog(report_path=report))
-    store = build_store(settings)
+    store = build_store(settings, registries)
     if process:
         store.check_serving()
     signals = make_signals(settings.redis_url)
@@ -125,6 +135,7 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         reader=LogReader(store),
         identity=_identity(settings, store),
         sealer=Sealer(settings.secret_key.reveal()),
+        mailing=Mailing(store, _mailer(settings), new_id, url=settings.url),
         signals=signals,
         clock=clock,
         new_id=new_id,
@@ -179,6 +190,23 @@ def _identity(settings: Settings, store: SqlStore) -> Identity:
             access_lifetime_s=int(settings.access_token_s), refresh_lifetime_s=int(settings.refresh_token_s)
         ),
     )
+
+
+def _mailer(settings: Settings) -> Mailer:
+    """What sends mail: the mail server that is named, else the outbox in the home."""
+    from oms_app.flow.mail import OUTBOX, FolderMailer, SmtpMailer, SmtpSettings
+
+    if not settings.smtp_host:
+        return FolderMailer(settings.home / OUTBOX, settings.smtp_from, clock)
+    server = SmtpSettings(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        user=settings.smtp_user,
+        password=settings.smtp_password.reveal(),
+        tls=settings.smtp_tls,
+        timeout_s=settings.smtp_timeout_s,
+    )
+    return SmtpMailer(server, settings.smtp_from, clock)
 
 
 def _quarantine_hung(services: Services, report: Path) -> None:

@@ -154,6 +154,7 @@ def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) ->
             fan_out=FanOut(services.store, services.reader, new_id),
             deliverer=deliverer,
             sweeper=Sweeper(services.store, services.reader, services.control),
+            mailing=services.mailing,
             signals=services.signals,
             redis_url=settings.redis_url,
             queues=queues,

@@ -13,6 +13,7 @@ class Queue(StrEnum):
     """Where messages wait, by concern: `oms worker --queues` takes some of them."""
 
     WEBHOOKS = "webhooks"
+    MAIL = "mail"
     HOUSEKEEPING = "housekeeping"
 
 
@@ -49,15 +50,19 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 DELIVER_WEBHOOK = "deliver_webhook"
+SEND_MAIL = "send_mail"
 SWEEP_ORDERS = "sweep_orders"
 PURGE_ANSWERS = "purge_answers"
 PURGE_DELIVERIES = "purge_deliveries"
 PURGE_SIGN_INS = "purge_sign_ins"
+PURGE_MAIL = "purge_mail"
 
 _HOUR_MS = 3_600_000
 _ACTORS = (
     # A hint: the delivery is a row with its own schedule of attempts, so a failed hint is not tried again by itself.
     ActorSpec(DELIVER_WEBHOOK, "deliver what a webhook is due", Queue.WEBHOOKS, 0, 120_000),
+    # A hint as well: when a mail is tried again stands in its row.
+    ActorSpec(SEND_MAIL, "send a mail that is due", Queue.MAIL, 10, 60_000),
     ActorSpec(
         PURGE_ANSWERS,
         "delete idempotency answers older than a day",
@@ -85,6 +90,15 @@ _ACTORS = (
         max_age_ms=_HOUR_MS,
         max_retries=3,
     ),
+    ActorSpec(
+        PURGE_MAIL,
+        "delete mail sent 7 days ago, and one-time tokens that expired as long ago",
+        Queue.HOUSEKEEPING,
+        80,
+        600_000,
+        max_age_ms=_HOUR_MS,
+        max_retries=3,
+    ),
 )
 ACTORS = {actor.name: actor for actor in _ACTORS}
 """Every actor by its name."""
@@ -95,6 +109,7 @@ SCHEDULES = {
         Schedule(PURGE_ANSWERS, ACTORS[PURGE_ANSWERS].does, cron="7 * * * *"),
         Schedule(PURGE_DELIVERIES, ACTORS[PURGE_DELIVERIES].does, cron="37 * * * *"),
         Schedule(PURGE_SIGN_INS, ACTORS[PURGE_SIGN_INS].does, cron="23 3 * * *"),
+        Schedule(PURGE_MAIL, ACTORS[PURGE_MAIL].does, cron="53 3 * * *"),
     )
 }
 """Every schedule by its name; those with a cron line send a message to the actor of that name."""

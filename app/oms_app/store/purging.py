@@ -8,7 +8,13 @@ from datetime import datetime
 from sqlalchemy import Table, and_, delete, or_, select, tuple_
 
 from oms_app.store.rows import scope_of
-from oms_app.store.tables import IDEMPOTENCY_KEYS, USER_SESSIONS, WEBHOOK_DELIVERIES
+from oms_app.store.tables import (
+    IDEMPOTENCY_KEYS,
+    ONE_TIME_TOKENS,
+    OUTGOING_MAILS,
+    USER_SESSIONS,
+    WEBHOOK_DELIVERIES,
+)
 from oms_app.store.unit_of_work import RowsUnit
 
 AT_ONCE = 2000
@@ -34,6 +40,18 @@ def sign_ins(unit: RowsUnit, before: datetime) -> int:
     """How many sign-ins that expired or were revoked before then are gone now, at most `AT_ONCE`."""
     table = USER_SESSIONS
     return _delete(unit, table, or_(table.c.expires_at < before, table.c.revoked_at < before))
+
+
+def mail(unit: RowsUnit, before: datetime) -> int:
+    """How many mails that were sent or given up before then are gone now, at most `AT_ONCE`."""
+    table = OUTGOING_MAILS
+    return _delete(unit, table, (table.c.status != "PENDING") & (table.c.updated_at < before))
+
+
+def one_time_tokens(unit: RowsUnit, before: datetime) -> int:
+    """How many one-time tokens that expired before then are gone now, at most `AT_ONCE`."""
+    table = ONE_TIME_TOKENS
+    return _delete(unit, table, table.c.expires_at < before)
 
 
 def _delete(unit: RowsUnit, table: Table, which: object) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from oms_app.flow.chores import PURGE_ANSWERS, PURGE_DELIVERIES, PURGE_SIGN_INS
+from oms_app.flow.chores import PURGE_ANSWERS, PURGE_DELIVERIES, PURGE_MAIL, PURGE_SIGN_INS
 from oms_app.store import purging, schedules
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import ANSWER_LIFE, CommitUnknown, RowsUnit, StoreUnavailable
@@ -15,6 +15,7 @@ from oms_app.store.unit_of_work import ANSWER_LIFE, CommitUnknown, RowsUnit, Sto
 DELIVERED_KEPT = timedelta(days=7)
 DEAD_KEPT = timedelta(days=30)
 ENDED_SIGN_INS_KEPT = timedelta(days=7)
+SENT_MAIL_KEPT = timedelta(days=7)
 log = structlog.get_logger(__name__)
 
 
@@ -27,6 +28,7 @@ class Housekeeping:
             PURGE_ANSWERS: self._noted(PURGE_ANSWERS, self.purge_answers),
             PURGE_DELIVERIES: self._noted(PURGE_DELIVERIES, self.purge_deliveries),
             PURGE_SIGN_INS: self._noted(PURGE_SIGN_INS, self.purge_sign_ins),
+            PURGE_MAIL: self._noted(PURGE_MAIL, self.purge_mail),
         }
 
     def purge_answers(self) -> int:
@@ -41,10 +43,18 @@ class Housekeeping:
 
     def purge_sign_ins(self) -> int:
         """How many sign-ins were deleted that ended a week ago."""
+        return self._of_the_platform(lambda unit: purging.sign_ins(unit, unit.now - ENDED_SIGN_INS_KEPT))
+
+    def purge_mail(self) -> int:
+        """How many mails and one-time tokens were deleted that were done with a week ago."""
+        mails = self._of_the_platform(lambda unit: purging.mail(unit, unit.now - SENT_MAIL_KEPT))
+        return mails + self._of_the_platform(lambda unit: purging.one_time_tokens(unit, unit.now - SENT_MAIL_KEPT))
+
+    def _of_the_platform(self, purge: Callable[[RowsUnit], int]) -> int:
         deleted = 0
         while True:
             with self._store.platform_unit() as unit:
-                gone = purging.sign_ins(unit, unit.now - ENDED_SIGN_INS_KEPT)
+                gone = purge(unit)
             deleted += gone
             if gone < purging.AT_ONCE:
                 return deleted

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from oms_app.flow.chores import ACTORS, DELIVER_WEBHOOK, Queue
+from oms_app.flow.chores import ACTORS, DELIVER_WEBHOOK, SEND_MAIL, Queue
+from oms_app.flow.mailing import Mailing
 from oms_app.signals import Signals
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
@@ -17,6 +18,7 @@ from oms_app.workers.fan_out import FanOut
 from oms_app.workers.feeding import Feeding, delivering
 from oms_app.workers.housekeeping import Housekeeping
 from oms_app.workers.leader import Leader
+from oms_app.workers.posting import Posting, sending
 from oms_app.workers.queue import Sender, Work, declare, make_broker, start_worker
 from oms_app.workers.sweeper import Sweeper
 
@@ -34,6 +36,7 @@ def serve(
     fan_out: FanOut,
     deliverer: Deliverer,
     sweeper: Sweeper,
+    mailing: Mailing,
     signals: Signals,
     redis_url: str | None,
     queues: Collection[Queue],
@@ -56,7 +59,11 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     broker = make_broker(redis_url)
-    work: dict[str, Work] = {DELIVER_WEBHOOK: delivering(deliverer), **Housekeeping(store).chores}
+    work: dict[str, Work] = {
+        DELIVER_WEBHOOK: delivering(deliverer),
+        SEND_MAIL: sending(mailing),
+        **Housekeeping(store).chores,
+    }
     actors = declare(broker, {name: work[name] for name in ACTORS})
     # Without Redis a queue is in this process's memory: nobody else serves it.
     alone = [name for name, spec in ACTORS.items() if redis_url is None and spec.queue not in queues]
@@ -64,6 +71,7 @@ def serve(
     leader = Leader(store, holder=holder, lease_s=lease_s, send=sender.send, sweep=sweeper.turn)
     worker = start_worker(broker, THREADS, queues) if queues else None
     feeding = Feeding(store, fan_out, sender.send) if Queue.WEBHOOKS in queues else None
+    posting = Posting(mailing, sender.send) if Queue.MAIL in queues else None
     signals.listen(news.set)
     leader.start()
     log.info("serving", queues=sorted(queues))
@@ -72,6 +80,8 @@ def serve(
             beat()
             news.clear()
             try:
+                if posting is not None:
+                    posting.turn()
                 moved = feeding is not None and feeding.turn()
             except (StoreUnavailable, CommitUnknown, Conflict) as error:
                 log.warning("the database is away or another worker was quicker", error=str(error))
