@@ -40,8 +40,8 @@ def test_the_scopes_and_their_roles_are_as_told() -> None:
     assert (by_operation["list_alerts"], by_operation["acknowledge_alert"]) == (Scope.VIEW_ORDERS, Scope.CANCEL_ORDERS)
     assert (by_operation["list_breaks"], by_operation["resolve_break"]) == (Scope.VIEW_POSITIONS, Scope.MANAGE_BROKERS)
     assert by_operation["resolve_order"] == by_operation["book_report"] == Scope.MANAGE_BROKERS
-    assert [role for role, scopes in ROLES.items() if Scope.CANCEL_ORDERS in scopes] == ["TRADER", "ADMIN"]
-    assert [role for role, scopes in ROLES.items() if Scope.MANAGE_BROKERS in scopes] == ["ADMIN"]
+    assert [role for role, scopes in ROLES.items() if Scope.CANCEL_ORDERS in scopes] == ["TRADER", "MANAGER", "ADMIN"]
+    assert [role for role, scopes in ROLES.items() if Scope.MANAGE_BROKERS in scopes] == ["MANAGER", "ADMIN"]
 
 
 def test_the_times_are_as_told() -> None:

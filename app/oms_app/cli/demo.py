@@ -194,6 +194,7 @@ def _platform_rows(unit: RowsUnit) -> None:
 def _tenant_rows(unit: RowsUnit, settings: Settings) -> None:
     tenant = {"tenant_id": TENANT_ID}
     _ensure(unit, t.TENANTS, tenant, name=TENANT_NAME, settings={"allow_private_webhooks": True, "is_demo": True})
+    _ensure(unit, t.TENANT_DIRECTORY, tenant, slug="demo")
     _ensure(
         unit,
         t.TRADING_ACCOUNTS,

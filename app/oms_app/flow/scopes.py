@@ -1,4 +1,8 @@
-"""Name what a principal may do: scopes, and the roles that are sets of scopes."""
+"""Name what a principal may do: scopes, and the roles that are sets of scopes; a member may have more beside a role.
+
+VIEWER looks at orders and positions. TRADER also trades and runs strategies. MANAGER also manages brokers, risk and
+webhooks. ADMIN may do everything in the tenant. COMPLIANCE looks at orders, positions and audit, and changes nothing.
+"""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -23,7 +27,26 @@ class Scope(StrEnum):
 _VIEWING = frozenset({Scope.VIEW_ORDERS, Scope.VIEW_POSITIONS})
 _TRADING = _VIEWING | {Scope.PLACE_ORDERS, Scope.CANCEL_ORDERS, Scope.MODIFY_ORDERS, Scope.RUN_STRATEGIES}
 
-ROLES: dict[str, frozenset[Scope]] = {"VIEWER": _VIEWING, "TRADER": _TRADING, "ADMIN": frozenset(Scope)}
+_MANAGING = _TRADING | {Scope.MANAGE_BROKERS, Scope.MANAGE_RISK, Scope.MANAGE_WEBHOOKS}
+
+
+class Role(StrEnum):
+    """What a member is in a tenant."""
+
+    ADMIN = "ADMIN"
+    MANAGER = "MANAGER"
+    TRADER = "TRADER"
+    VIEWER = "VIEWER"
+    COMPLIANCE = "COMPLIANCE"
+
+
+ROLES: dict[str, frozenset[Scope]] = {
+    Role.VIEWER: _VIEWING,
+    Role.TRADER: _TRADING,
+    Role.MANAGER: _MANAGING,
+    Role.ADMIN: frozenset(Scope),
+    Role.COMPLIANCE: _VIEWING | {Scope.VIEW_AUDIT},
+}
 """Role of a membership -> what it may do."""
 
 
