@@ -57,14 +57,3 @@ SIGNING_KEYS = platform_table(
     key=["key_id"],
 )
 """What tokens are signed with, sealed. The newest signs; a retired one verifies until its last token is dead."""
-RESET_TOKENS = platform_table(
-    "reset_tokens",
-    Column("token_hash", Octets, nullable=False),
-    Column("user_id", Id(), ForeignKey("users.user_id"), nullable=False),
-    Column("expires_at", UtcDateTime(), nullable=False),
-    Column("used_at", UtcDateTime()),
-    *stamped(),
-    Index(None, "user_id"),
-    Index(None, "expires_at"),
-    key=["token_hash"],
-)

@@ -1,7 +1,7 @@
 """A tenant in, its auth epoch out: a number that grows, in the same transaction, with each right that is taken away.
 
 Guarantee: whoever was recognised at an epoch that is still the present one has lost nothing since. Bump after the
-change, as the last statement where that is possible: a bump holds the tenant's row until the transaction ends.
+change and before the log records it: everybody locks in this order, so that nobody waits in a circle.
 """
 
 import sqlite3

@@ -24,6 +24,8 @@ class Membership(msgspec.Struct, frozen=True):
     tenant_id: str
     role: str
     scopes: tuple[str, ...]
+    requires_second_factor: bool = False
+    """The tenant lets its members do nothing without one."""
 
 
 class SessionRow(msgspec.Struct, frozen=True):
@@ -37,6 +39,14 @@ class SessionRow(msgspec.Struct, frozen=True):
     rotated_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    address: str = ""
+    agent: str = ""
+    last_used_at: datetime | None = None
+    second_factor_at: datetime | None = None
+    """When a second factor was used in this session."""
+    stepped_up_at: datetime | None = None
+    """When its person proved it anew."""
+    created_at: datetime | None = None
 
 
 class ApiKeyRow(msgspec.Struct, frozen=True):

@@ -17,16 +17,17 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-APPEND_ONLY = frozenset({"event_log", "client_order_ids", "execution_ids"})
+APPEND_ONLY = frozenset({"audit_entries", "event_log", "client_order_ids", "execution_ids"})
 """Tables of which the serving role may change no row once it is written."""
 PERISHABLE = frozenset(
     {
+        "audit_texts",
         "idempotency_keys",
         "known_devices",
         "one_time_tokens",
         "outgoing_mails",
+        "person_keys",
         "recovery_codes",
-        "reset_tokens",
         "second_factors",
         "signing_keys",
         "throttles",

@@ -11,7 +11,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-PERISHABLE_TABLES = ("known_devices", "recovery_codes", "reset_tokens", "second_factors", "signing_keys", "throttles")
+PERISHABLE_TABLES = ("known_devices", "recovery_codes", "second_factors", "signing_keys", "throttles")
 TABLES = ("auth_epochs", *PERISHABLE_TABLES)
 SESSION_COLUMNS = ("address", "agent", "last_used_at", "second_factor_at", "stepped_up_at")
 
@@ -67,21 +67,9 @@ def upgrade() -> None:
         *_stamped(),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_signing_keys")),
     )
-    op.create_table(
-        "reset_tokens",
-        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("user_id", types.Id(), nullable=False),
-        sa.Column("expires_at", types.UtcDateTime(), nullable=False),
-        sa.Column("used_at", types.UtcDateTime(), nullable=True),
-        *_stamped(),
-        sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_reset_tokens_users")),
-        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_reset_tokens")),
-    )
     for table, column in (
         ("known_devices", "updated_at"),
         ("throttles", "busy_until_us"),
-        ("reset_tokens", "user_id"),
-        ("reset_tokens", "expires_at"),
     ):
         op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
     for table in TABLES:
