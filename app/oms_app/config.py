@@ -6,10 +6,12 @@ A setting `lease_s` is the variable OMS_LEASE_S, or OMS_LEASE_S_FILE naming a fi
 
 import difflib
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -26,6 +28,14 @@ PLAIN_NAMES = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url", "SECRET
 NOT_SETTINGS = frozenset({"OMS_CONFIG", "OMS_URL", "OMS_API_KEY", "OMS_STREAM_URL"})
 """Variables that the command line reads for itself."""
 IGNORED_PREFIXES = ("OMS_TEST_", "OMS_BENCH_", "OMS_CAMPAIGN_")
+
+LISTS = frozenset(
+    {"disabled_plugins", "required_plugins", "master_keys", "trusted_proxies", "allowed_hosts", "cors_origins"}
+)
+"""Settings of several words, with commas or line breaks between them."""
+_BETWEEN = re.compile(r"[,\n]")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?\Z", re.ASCII)
+_HOST = re.compile(r"(\*|\.?[a-z0-9.-]+|\[?[0-9a-f:.]+\]?)\Z", re.ASCII)
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -77,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     migrate_database_url: str = ""
     redis_url: str | None = None
     secret_key: Secret = Secret("")
+    master_keys: tuple[Secret, ...] = ()
     environment: Environment = Environment.EMBEDDED
 
     host: str = "127.0.0.1"
@@ -89,6 +100,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_limit_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
     rate_limit_per_s: Annotated[float, Meta(gt=0)] = 200.0
     rate_limit_burst: Annotated[int, Meta(ge=1)] = 400
+    tenant_rate_limit_per_s: Annotated[float, Meta(gt=0)] | None = None
+    address_rate_limit_per_s: Annotated[float, Meta(gt=0)] | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
 
     access_token_s: Seconds = 900
     refresh_token_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 2_592_000
@@ -128,12 +146,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """Where people and programs reach the API and the dashboard."""
-        return self.public_url or f"http://{self.host}:{self.port}"
+        return self.public_url or f"{self._scheme}://{self.host}:{self.port}"
 
     @property
     def stream_url(self) -> str:
         """Where the event stream answers."""
-        return self.public_stream_url or f"http://{self.host}:{self.stream_port}"
+        return self.public_stream_url or f"{self._scheme}://{self.host}:{self.stream_port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.tls_certificate is not None else "http"
 
     def shown(self) -> dict[str, Any]:
         """The settings for people: secrets and the passwords inside URLs are masked."""
@@ -145,7 +167,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             elif isinstance(value, Path):
                 value = str(value)
             elif isinstance(value, tuple):
-                value = list(value)
+                value = [Secret.MASK if isinstance(one, Secret) else one for one in value]
             elif name.endswith("_url") and value:
                 value = mask_url(value)
             values[name] = value
@@ -226,9 +248,35 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"OMS_SECRET_KEY has {len(key)} characters: give a random text of at least 32")
     if settings.smtp_user and settings.smtp_tls is SmtpTls.NONE:
         raise SettingsError("OMS_SMTP_TLS is none: without encryption OMS_SMTP_USER and its password are not sent")
+    for index, master in enumerate(settings.master_keys, 1):
+        if len(master.reveal()) < 32:
+            raise SettingsError(f"OMS_MASTER_KEYS: key {index} is too short: give a random text of at least 32")
+    _check_edge(settings)
     both = sorted(set(settings.disabled_plugins) & set(settings.required_plugins))
     if both:
         raise SettingsError(f"OMS_DISABLED_PLUGINS and OMS_REQUIRED_PLUGINS both name {both[0]}: name it in one only")
+
+
+def _check_edge(settings: Settings) -> None:
+    for text in settings.trusted_proxies:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise SettingsError(f"OMS_TRUSTED_PROXIES: {text!r} is no address or network: {error}") from None
+    for origin in settings.cors_origins:
+        if not _ORIGIN.match(origin):
+            raise SettingsError(
+                f"OMS_CORS_ORIGINS: {origin!r} is no origin: give https://name or https://name:port; * is not allowed,"
+                " because pages of these origins may send credentials"
+            )
+    for host in settings.allowed_hosts:
+        if not _HOST.match(host):
+            raise SettingsError(f"OMS_ALLOWED_HOSTS: {host!r} is no host: give a name, .name for all below it, or *")
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise SettingsError("OMS_TLS_CERTIFICATE and OMS_TLS_KEY belong together: give both or neither")
+    for name, path in (("OMS_TLS_CERTIFICATE", settings.tls_certificate), ("OMS_TLS_KEY", settings.tls_key)):
+        if path is not None and not path.expanduser().is_file():
+            raise SettingsError(f"{name} names {path}, which is no file")
 
 
 def _from_file(path: str | None) -> dict[str, Any]:
@@ -282,8 +330,8 @@ def _value(env: Mapping[str, str], name: str) -> str:
 def _convert(values: Mapping[str, Any]) -> Settings:
     plain: dict[str, Any] = {}
     for field, value in values.items():
-        is_list = field in {"disabled_plugins", "required_plugins"} and isinstance(value, str)
-        plain[field] = [part.strip() for part in value.split(",") if part.strip()] if is_list else value
+        is_list = field in LISTS and isinstance(value, str)
+        plain[field] = [part.strip() for part in _BETWEEN.split(value) if part.strip()] if is_list else value
         one = {field: plain[field]}
         try:
             msgspec.convert(one, Settings, strict=False, dec_hook=_decode)

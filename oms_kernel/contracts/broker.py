@@ -85,6 +85,8 @@ class BrokerCapabilities(msgspec.Struct, frozen=True):
     not returned. They are begun in their order; more than 1 serves a broker that answers each request."""
     market_data: bool = False
     fractional_quantity: bool = True
+    simulated: bool = False
+    """Nothing that is sent reaches a market, whatever the parameters say. Test keys reach only accounts behind such."""
 
 
 class BrokerAccount(msgspec.Struct, frozen=True):

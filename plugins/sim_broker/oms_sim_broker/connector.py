@@ -96,6 +96,7 @@ class SimBrokerConnector:
         evidence_horizon=None,
         ack_timeout=timedelta(seconds=10),
         market_data=True,
+        simulated=True,
     )
 
     def __init__(self, params: SimBrokerParams, host: BrokerHost) -> None:

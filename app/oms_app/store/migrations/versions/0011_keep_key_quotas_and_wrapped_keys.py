@@ -1,4 +1,4 @@
-"""API keys' networks, quotas and rotation; wrapped keys of sealed columns."""
+"""API keys' networks, quotas and rotation. Sealed columns hold their own wrapped keys and need nothing here."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,31 +13,17 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns of both tables of keys, and the table of wrapped keys."""
+    """Add the columns to both tables of keys."""
     roles.become_owner()
     for table, columns in _columns().items():
         for column in columns:
             op.add_column(table, column)
     op.create_index(op.f("ix_api_key_hashes_previous_prefix"), "api_key_hashes", ["previous_prefix"], unique=True)
-    op.create_table(
-        "data_keys",
-        sa.Column("tenant_id", types.Id(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("master_id", sa.String(length=16), nullable=False),
-        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", types.UtcDateTime(), nullable=False),
-        sa.Column("updated_at", types.UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant_id", "version", name=op.f("pk_data_keys")),
-    )
-    op.create_index(op.f("ix_data_keys_master_id"), "data_keys", ["master_id"])
-    roles.let_serve("data_keys")
 
 
 def downgrade() -> None:
-    """Take it away: secrets that were sealed since cannot be opened any more, and must be entered again."""
+    """Take it away; secrets that were rotated keep working without their overlap."""
     roles.become_owner()
-    op.drop_index(op.f("ix_data_keys_master_id"), table_name="data_keys")
-    op.drop_table("data_keys")
     op.drop_index(op.f("ix_api_key_hashes_previous_prefix"), table_name="api_key_hashes")
     for table, columns in _columns().items():
         for column in reversed(columns):
