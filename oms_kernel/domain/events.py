@@ -438,6 +438,33 @@ class PluginReleased(Event, frozen=True, kw_only=True, omit_defaults=True):
     principal: str
 
 
+class AdminActed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody did, or was refused, something other than an order: signed in, changed a member, a limit, a key.
+
+    Opaque ids only: free text, addresses and personal values stand beside the log, and the hashes here prove them.
+    """
+
+    kind = "admin_acted"
+    action: str
+    """A dotted word, for instance `api_key.created`."""
+    object_type: str
+    object_id: str
+    principal: str
+    on_behalf_of: str = ""
+    tenant_id: str = ""
+    """Only in the log of the platform: the tenant that the action concerns."""
+    request_id: str = ""
+    decision: str = "ALLOWED"
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    """Values that changed, secret ones as hashes."""
+    actor_hash: str | None = None
+    """Salted hash of where the actor came from and what they wrote."""
+    subject_hash: str | None = None
+    """Salted hash of the personal values before and after of the person concerned."""
+    order_id: OrderId | None = None
+
+
 EVENT_CLASSES: tuple[type[Event], ...] = (
     AccountOpened,
     CashChanged,
@@ -472,6 +499,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     BreakResolved,
     PluginQuarantined,
     PluginReleased,
+    AdminActed,
 )
 
 

@@ -450,4 +450,5 @@ FOLDS: dict[str, Callable[[Book, Any, ev.Recorded], None]] = {
     "break_resolved": _break_resolved,
     "plugin_quarantined": _plugin_quarantined,
     "plugin_released": _plugin_released,
+    "admin_acted": _nothing,
 }

@@ -173,7 +173,10 @@ def test_time_that_goes_back_is_named(busy: Any, plant: Callable[[str], int]) ->
 
 def test_an_event_under_a_wrong_order_is_named(busy: Any, plant: Callable[[str], int]) -> None:
     assert plant("UPDATE event_log SET order_id = '{a}' WHERE ledger_id = '{l}' AND seq = 3") == 1
-    assert report_of(busy) == ("event_log 3: account_id or order_id is not that of the event",)
+    assert report_of(busy) == (
+        "event_log 3: its hash is not that of the row and the rows before it",
+        "event_log 3: account_id or order_id is not that of the event",
+    )
 
 
 def test_a_forged_event_is_named(busy: Any, plant: Callable[[str], int]) -> None:
@@ -182,4 +185,5 @@ def test_a_forged_event_is_named(busy: Any, plant: Callable[[str], int]) -> None
         " WHERE ledger_id = '{l}' AND seq = 2"
     )
     assert plant(sql) == 1
-    assert [difference.split(":")[0].split()[0] for difference in report_of(busy)] == ["cash_balances"]
+    assert [difference.split(":")[0] for difference in report_of(busy)][0] == "event_log 2"
+    assert [difference.split()[0] for difference in report_of(busy)] == ["event_log", "cash_balances"]

@@ -8,6 +8,7 @@ import msgspec
 
 from oms_app.api.rate_limit import Bucket
 from oms_app.config import Settings
+from oms_app.flow.audit import Actor
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.principal import Principal
 from oms_app.flow.scopes import Scope
@@ -95,6 +96,19 @@ class Call(msgspec.Struct, frozen=True):
     idempotency_key: str | None
     if_match: int | None
     remote: str
+    agent: str = ""
+    """The User-Agent that was sent."""
+    request_id: str = ""
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts and from where, for `record`; on public routes nobody is named yet."""
+        return Actor(
+            principal_id=self.caller.principal.principal_id if self.caller is not None else "",
+            address=self.remote,
+            agent=self.agent,
+            request_id=self.request_id,
+        )
 
     @property
     def principal(self) -> Principal:

@@ -1,9 +1,6 @@
 """Say what every field of the API means, once, by its name; exceptions name their schema."""
 
-from oms_kernel.domain.events import EVENT_CLASSES
-
-EVENT_KINDS = tuple(cls.kind for cls in EVENT_CLASSES)
-"""Every kind of event."""
+from oms_app.flow.publishing import PUBLIC_KINDS
 
 _OF_SCHEMA = {
     ("Verdict", "limit"): "The limit that was met.",
@@ -70,7 +67,7 @@ _OF_SCHEMA = {
     ("Consumer", "seq"): "The last event that the consumer has read.",
     ("Plugin", "version"): "Version of the plugin's distribution.",
     ("HealthVersion", "version"): "Version of the application.",
-    ("Event", "kind"): f"What happened: one of {', '.join(EVENT_KINDS)}.",
+    ("Event", "kind"): f"What happened: one of {', '.join(PUBLIC_KINDS)}.",
     ("Event", "version"): "Version of the event's form.",
     ("Position", "book"): "Sub-book: a strategy id, MANUAL, EXTERNAL, or NET for the account as a whole.",
     ("ApiKeyRequest", "name"): "What people call this key.",

@@ -14,7 +14,7 @@ from oms_app.api.call import Access, Answer, ApiServices, Call, Endpoint
 from oms_app.api.json_text import NotJson, decode, encode
 from oms_app.api.problems import FieldError, Problem
 from oms_app.api.rate_limit import Bucket, RateLimiter
-from oms_app.api.requests import tell_limits
+from oms_app.api.requests import current_request_id, tell_limits
 from oms_app.api.schema_from_struct import make_schema
 from oms_app.flow.scopes import Scope
 
@@ -48,6 +48,8 @@ def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -
             idempotency_key=_idempotency_key(http) if endpoint.takes_idempotency_key else None,
             if_match=_if_match(http) if endpoint.takes_if_match else None,
             remote=http.remote_addr or "",
+            agent=http.headers.get("User-Agent", ""),
+            request_id=current_request_id(),
         )
         answer = endpoint.view(call, **{name: str(value) for name, value in path.items()})
         response = respond(answer)

@@ -25,7 +25,7 @@ from oms_app.flow.reconcile_requests import ReconcileRequests
 from oms_app.flow.resolution import Resolution
 from oms_app.flow.routing import Directory
 from oms_app.flow.rulebook import make_rules
-from oms_app.flow.sealing import Sealer
+from oms_app.flow.sealing import Sealer, make_sealer
 from oms_app.signals import Signals, make_signals
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import TableClass
@@ -90,13 +90,17 @@ def build_plugins(settings: Settings, watchdog: Watchdog | None = None) -> tuple
     return host, host.load()
 
 
-def build_store(settings: Settings, registries: Registries | None = None) -> SqlStore:
-    """The store on the configured database; connects when first used. registries: what plugins say of their tables."""
+def build_store(settings: Settings, registries: Registries | None = None, sealer: Sealer | None = None) -> SqlStore:
+    """The store on the configured database; connects when first used.
+
+    registries: what plugins say of their tables. sealer: for the keys of persons; one is made when none is given.
+    """
     tables = registries.tables if registries is not None else {}
     return SqlStore(
         settings.database_url,
         pool_size=settings.api_threads + 4,
         plugin_tables={name: TableClass(entry.contributed.rows_of) for name, entry in tables.items()},
+        sealer=sealer or make_sealer(settings),
     )
 
 
@@ -104,7 +108,8 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
     """Everything, wired. process: watch plugins, and leave the report of a hang under this name in the home."""
     report = settings.home / f"hang-{process}.txt" if process else None
     host, registries = build_plugins(settings, Watchdog(report_path=report))
-    store = build_store(settings, registries)
+    sealer = make_sealer(settings)
+    store = build_store(settings, registries, sealer)
     if process:
         store.check_serving()
     signals = make_signals(settings.redis_url)
@@ -134,7 +139,7 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         reconcile_requests=ReconcileRequests(store, new_id),
         reader=LogReader(store),
         identity=_identity(settings, store),
-        sealer=Sealer(settings.secret_key.reveal()),
+        sealer=sealer,
         mailing=Mailing(store, _mailer(settings), new_id, url=settings.url),
         signals=signals,
         clock=clock,

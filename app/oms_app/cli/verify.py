@@ -21,12 +21,13 @@ SHOWN = 50
 def verify(tenant_id: str | None, as_json: bool) -> None:
     """Fold every log afresh and compare every stored row."""
     from oms_app.bootstrap import build_store
+    from oms_app.store.platform import PLATFORM
     from oms_app.store.verify import verify as verify_ledger
 
     store = build_store(load_settings())
     reports: list[dict[str, Any]] = []
     try:
-        ledgers = [one for one in store.ledgers() if tenant_id in (None, one[0])]
+        ledgers = [one for one in (*store.ledgers(), PLATFORM) if tenant_id in (None, one[0])]
         with progress() as bar:
             for tenant, ledger in bar.track(ledgers, description="verifying ledgers"):
                 report = verify_ledger(store, tenant, ledger)

@@ -18,8 +18,8 @@ from oms_app.dashboard.valuation import days_of, is_stale, value_positions
 from oms_app.flow.errors import FlowError, UnknownOrder
 from oms_app.flow.identity import Caller
 from oms_app.flow.principal import Principal
+from oms_app.flow.publishing import PUBLIC_KINDS
 from oms_kernel.domain.errors import KernelError
-from oms_kernel.domain.events import EVENT_CLASSES
 from oms_kernel.domain.ids import OrderId
 
 FIRST_SYMBOLS = ("SPY",)
@@ -45,7 +45,7 @@ class Desk:
             "live": {
                 "stream": f"{stream_origin(self._services.settings)}/api/v1/stream",
                 "ledgers": sorted({account.ledger_id for account in accounts}),
-                "kinds": [event.kind for event in EVENT_CLASSES],
+                "kinds": list(PUBLIC_KINDS),
                 "renew_s": renew_in(caller, self._services.clock()),
             },
             **self._status(accounts),

@@ -6,8 +6,13 @@ from typing import Any
 import msgspec
 
 from oms_app.store.unit_of_work import Store
-from oms_kernel.domain.events import Recorded
+from oms_kernel.domain.events import EVENT_CLASSES, AdminActed, Recorded
 from oms_kernel.domain.ids import LedgerId, TenantId
+
+PRIVATE_KINDS = frozenset({AdminActed.kind})
+"""Kinds of events that streams, webhooks and strategies are not told: who may audit reads them in the audit trail."""
+PUBLIC_KINDS = tuple(cls.kind for cls in EVENT_CLASSES if cls.kind not in PRIVATE_KINDS)
+"""Every other kind."""
 
 
 class LogReader:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from oms_app.flow.errors import NotPermitted
 from oms_app.flow.parameters import check_params, parted, secret_fields
 from oms_app.flow.principal import Principal
+from oms_app.flow.publishing import PUBLIC_KINDS
 from oms_app.flow.sealing import Sealer
 from oms_app.flow.strategies import StateConflict, UnknownThing
 from oms_app.store import webhooks as rows
@@ -20,11 +21,10 @@ from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import RowsUnit
 from oms_app.store.webhooks import DeliveryCount, DeliveryRow, WebhookRow
 from oms_kernel.domain.errors import InvalidRequest
-from oms_kernel.domain.events import EVENT_CLASSES
 from oms_kernel.registry import Registries
 
 TABLE = "webhooks"
-EVENT_KINDS = frozenset(cls.kind for cls in EVENT_CLASSES)
+EVENT_KINDS = frozenset(PUBLIC_KINDS)
 LONGEST_URL = 2000
 
 

@@ -10,6 +10,7 @@ from oms_app.sessions.ports import Connection
 from oms_app.store import connector_storage, leases, reconciliation_runs
 from oms_app.store import quotes as last_quotes
 from oms_app.store.config_rows import connection_resource, load_catalogue
+from oms_app.store.platform import PLATFORM_TENANT
 from oms_app.store.reconciliation_runs import Run
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import (
@@ -43,7 +44,8 @@ class SqlSessionStore:
     def wanted(self) -> Sequence[Connection]:
         """Every connection that is to be connected, of all tenants."""
         with self._store.read_unit(None) as unit:
-            tenants = unit.connection.scalars(select(LEDGERS.c.tenant_id).distinct()).all()
+            query = select(LEDGERS.c.tenant_id).where(LEDGERS.c.tenant_id != PLATFORM_TENANT).distinct()
+            tenants = unit.connection.scalars(query).all()
         found: list[Connection] = []
         for tenant_id in tenants:
             with self._store.read_unit(TenantId(tenant_id)) as unit:

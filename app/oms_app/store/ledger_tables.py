@@ -33,6 +33,7 @@ EVENT_LOG = tenant_table(
     Column("order_id", Id()),
     Column("recorded_at", UtcDateTime(), nullable=False),
     Column("payload", Text, nullable=False),
+    Column("hash", Octets, nullable=False),
     CheckConstraint("seq > 0", name="seq_above_zero"),
     UniqueConstraint("tenant_id", "event_id"),
     Index(

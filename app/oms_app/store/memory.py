@@ -206,6 +206,11 @@ class MemoryStore:
             wanted = (one for one in ledger.events[after_seq:] if one.event.account_id in account_ids)
             return list(islice(wanted, limit))
 
+    def hashes(self, ledger_id: LedgerId) -> list[bytes]:
+        """The hash of each event of a ledger, in order."""
+        with self._guard:
+            return list(self._ledgers[ledger_id].hashes)
+
     def snapshot(self, tenant_id: TenantId, ledger_id: LedgerId, version: str) -> Snapshot | None:
         """The ledger's snapshot of this version of the fold, or None."""
         found = self._snapshots.get((tenant_id, ledger_id))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from oms_app.store.projected_tables import CLIENT_IDS, EXECUTION_IDS
+from oms_app.store import chain
+from oms_app.store.projected_tables import CLIENT_IDS, EXECUTION_IDS, LOG
 from oms_app.store.projection import rows_of
 from oms_app.store.unit_of_work import (
     ANSWER_LIFE,
@@ -37,6 +38,7 @@ class Ledger:
     ledger_id: LedgerId
     config_version: int = 1
     events: list[Recorded] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)
     event_ids: set[EventId] = field(default_factory=set)
     accounts: dict[AccountId, TradingAccount] = field(default_factory=dict)
     orders: dict[OrderId, Order] = field(default_factory=dict)
@@ -55,7 +57,10 @@ class MemoryLedgerUnit:
         self.head = len(ledger.events)
         self.config_version = ledger.config_version
         self.catalogue_version = store.catalogue_version
+        self.auth_epoch = store.auth_epoch(ledger.tenant_id)
         self._new_events: list[Recorded] = []
+        self._new_hashes: list[bytes] = []
+        self.head_hash = ledger.hashes[-1] if ledger.hashes else None
         self._new_accounts: dict[AccountId, TradingAccount] = {}
         self._new_orders: dict[OrderId, Order] = {}
         self._client_ids: dict[tuple[Any, ...], Any] = {}
@@ -152,7 +157,10 @@ class MemoryLedgerUnit:
         if [recorded.seq for recorded in events] != list(range(self.head + 1, self.head + 1 + len(events))):
             raise ValueError(f"the events do not follow event {self.head} without a gap")
         for projection, rows in rows_of(events, book):
-            if projection is CLIENT_IDS:
+            if projection is LOG:
+                chained, self.head_hash = chain.extended(self.tenant_id, self.ledger_id, self.head_hash, rows)
+                self._new_hashes += (bytes(row[-1]) for row in chained)
+            elif projection is CLIENT_IDS:
                 for account_id, client_order_id, order_id in rows:
                     self._remember_for_ever(
                         projection.table, self._client_ids, (self.tenant_id, account_id, client_order_id), order_id
@@ -234,6 +242,7 @@ class MemoryLedgerUnit:
         store.client_order_ids.update(self._client_ids)
         store.execution_ids.update(self._execution_ids)
         self._ledger.events += self._new_events
+        self._ledger.hashes += self._new_hashes
         self._ledger.event_ids.update(recorded.event_id for recorded in self._new_events)
         self._ledger.accounts |= self._new_accounts
         self._ledger.orders |= self._new_orders

@@ -20,10 +20,12 @@ from oms_kernel.domain.events import Recorded, decode_event
 from oms_kernel.domain.ids import ConnectionId, EventId, LedgerId, TenantId
 
 _LOCK = (
-    "WITH locked AS MATERIALIZED (SELECT seq, config_version, set_config('app.tenant_id', $1, true) AS scope"
+    "WITH locked AS MATERIALIZED (SELECT seq, config_version, head_hash,"
+    " set_config('app.tenant_id', $1, true) AS scope"
     " FROM ledgers WHERE tenant_id = $1::uuid AND ledger_id = $2::uuid FOR UPDATE)"
     " SELECT seq, config_version, clock_timestamp() AT TIME ZONE 'UTC', coalesce((SELECT version FROM platform_versions"
-    " WHERE name = 'catalogue'), 0) FROM locked"
+    " WHERE name = 'catalogue'), 0), coalesce((SELECT epoch FROM auth_epochs WHERE tenant_id = $1::uuid), 0),"
+    " encode(head_hash, 'hex') FROM locked"
 )
 """The clock is read outside of the CTE: after the lock, however long that took."""
 _TAIL = (
@@ -33,6 +35,7 @@ _TAIL = (
 _COUNT_EVENTS = "SELECT count(*) FROM event_log WHERE tenant_id = $1::uuid AND event_id = ANY($2::uuid[])"
 _LEASE = "SELECT token FROM leases WHERE resource = $1 AND expires_at > $2::timestamptz"
 _HEADS = "SELECT ledger_id, seq FROM ledgers WHERE ledger_id = ANY($1::uuid[])"
+_EPOCH = "SELECT epoch FROM auth_epochs WHERE tenant_id = $1::uuid"
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -45,7 +48,7 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         super().__init__(connection, tenant_id, ledger_id)
         self._expected_head = expected_head
         self._pending: list[tuple[Projection, str]] = []
-        self._head_moves: tuple[str, str, str] | None = None
+        self._head_moves: tuple[str, str, str, str] | None = None
         self._fetched_tail: list[Recorded] = []
         self._lease_tokens: dict[ConnectionId, int | None] = {}
 
@@ -59,10 +62,12 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         _, locked, *tails = self._wire.run(commands)
         if not locked.ntuples:
             raise UnknownLedger(self.ledger_id)
-        seq, config_version, now, catalogue_version = (_text(locked, 0, column) for column in range(4))
+        seq, config_version, now, catalogue_version, epoch = (_text(locked, 0, column) for column in range(5))
         self.head = self._locked_head = int(seq)
-        self.config_version = int(config_version)
+        self.config_version, self.auth_epoch = int(config_version), int(epoch)
         self.now, self.catalogue_version = _instant(now), int(catalogue_version)
+        head_hash = locked.get_value(0, 5)
+        self.head_hash = bytes.fromhex(head_hash.decode()) if head_hash is not None else None
         self._fetched_tail = [recorded for tail in tails for recorded in _events(tail)]
 
     def lease_token(self, connection_id: ConnectionId) -> int | None:
@@ -89,7 +94,9 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         self._pending.append((projection, _encoded(projection, rows)))
 
     def _move_head(self, seq: int, recorded_at: datetime, *, config_changed: bool) -> None:
-        self._head_moves = (str(seq), recorded_at.isoformat(), str(int(config_changed)))
+        assert self.head_hash is not None
+        head_hash = f"\\x{self.head_hash.hex()}"
+        self._head_moves = (str(seq), recorded_at.isoformat(), str(int(config_changed)), head_hash)
 
     def _count_events(self, event_ids: Sequence[EventId]) -> int:
         (rows,) = self._wire.run([(_COUNT_EVENTS, (self.tenant_id, _array(event_ids)))])
@@ -118,6 +125,12 @@ def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[Ledger
 
 def _array(ids: Sequence[str]) -> str:
     return f"{{{','.join(ids)}}}"
+
+
+def auth_epoch(connection: Connection, tenant_id: TenantId) -> int:
+    """The tenant's auth epoch, on a connection without a transaction; 0 before anything was taken from anybody."""
+    (rows,) = wire_of(connection).run([(_EPOCH, (tenant_id,))])
+    return int(_text(rows, 0, 0)) if rows.ntuples else 0
 
 
 def _events(rows: pq.abc.PGresult) -> list[Recorded]:
@@ -167,8 +180,9 @@ def _statement(projections: tuple[Projection, ...], moves_head: bool) -> str:
         first = len(projections) + 3
         last = (
             "UPDATE ledgers t SET seq = h.seq, head_recorded_at = h.at, updated_at = h.at,"  # noqa: S608
-            " config_version = config_version + h.changed FROM scope s,"
-            f" (SELECT ${first}::bigint AS seq, ${first + 1}::timestamptz AS at, ${first + 2}::int AS changed) h"
+            " head_hash = h.hash, config_version = config_version + h.changed FROM scope s,"
+            f" (SELECT ${first}::bigint AS seq, ${first + 1}::timestamptz AS at, ${first + 2}::int AS changed,"
+            f" ${first + 3}::bytea AS hash) h"
             " WHERE t.tenant_id = s.tenant_id AND t.ledger_id = s.ledger_id"
         )
     return f"WITH {', '.join(parts)} {last}"

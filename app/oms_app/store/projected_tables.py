@@ -72,8 +72,9 @@ ACCOUNTS = _projection(
 LOG = _projection(
     "event_log",
     "ledger_id seq",
-    "seq:i event_id:u kind version:i account_id:u order_id:u recorded_at:t payload:json",
+    "seq:i event_id:u kind version:i account_id:u order_id:u recorded_at:t payload:json hash:o",
 )
+"""Rows of the log come without `hash`: the unit that holds the ledger's lock chains them."""
 CLIENT_IDS = _projection("client_order_ids", "account_id client_order_id", "account_id:u client_order_id order_id:u")
 EXECUTION_IDS = _projection("execution_ids", "broker_account_id exec_id", "broker_account_id:u exec_id kind restates")
 ORDERS = _projection(

@@ -5,7 +5,8 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from oms_kernel.domain.ids import TenantId
+from oms_app.store.unit_of_work import KeySealer
+from oms_kernel.domain.ids import LedgerId, TenantId
 
 
 class SqlRowsUnit(msgspec.Struct):
@@ -14,3 +15,7 @@ class SqlRowsUnit(msgspec.Struct):
     tenant_id: TenantId | None
     connection: Connection
     now: datetime
+    appended: list[LedgerId] = []
+    sealer: KeySealer | None = None
+    bumped: set[str] = set()
+    """Tenants whose auth epoch moves when the unit is stored."""

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from oms_app.store import config_rows, connector_storage, cursors, leases, log_rows, unbooked
+from oms_app.store import chain, config_rows, connector_storage, cursors, leases, log_rows, unbooked
 from oms_app.store.config_rows import connection_resource
-from oms_app.store.projected_tables import ANSWERS, RENEWED_ANSWERS, TEXTS, UNBOOKED, Projection, Rows
+from oms_app.store.projected_tables import ANSWERS, LOG, RENEWED_ANSWERS, TEXTS, UNBOOKED, Projection, Rows
 from oms_app.store.projection import rows_of
 from oms_app.store.types import to_json
 from oms_app.store.unit_of_work import (
@@ -36,8 +36,11 @@ class SqlLedgerUnit(ABC):
     ledger_id: LedgerId
     now: datetime
     head: int
+    head_hash: bytes | None
+    """The hash of the log's last row; None while it is empty."""
     config_version: int
     catalogue_version: int
+    auth_epoch: int
 
     def __init__(self, connection: Connection, tenant_id: TenantId, ledger_id: LedgerId) -> None:
         self.connection = connection
@@ -49,7 +52,7 @@ class SqlLedgerUnit(ABC):
 
     @abstractmethod
     def lock(self) -> None:
-        """Begin, take the ledger's lock and learn now, head and versions. Raises UnknownLedger."""
+        """Begin, take the ledger's lock and learn now, head, versions and auth epoch. Raises UnknownLedger."""
 
     @abstractmethod
     def _tail(self, after_seq: int) -> Sequence[Recorded]: ...
@@ -142,6 +145,8 @@ class SqlLedgerUnit(ABC):
                 f"events {events[0].seq} to {events[-1].seq} do not follow event {self.head} without a gap"
             )
         for projection, rows in rows_of(events, book):
+            if projection is LOG:
+                rows, self.head_hash = chain.extended(self.tenant_id, self.ledger_id, self.head_hash, rows)
             self._write(projection, rows)
         last = events[-1]
         self._move_head(last.seq, last.recorded_at, config_changed=bool(book.accounts.changes))

@@ -1,7 +1,7 @@
 """One database for one process: ledger units on the fast path, and scoped units for everything else; thread-safe."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
@@ -25,12 +25,20 @@ from oms_app.store.engines import (
     utc_now,
 )
 from oms_app.store.failures import translated
+from oms_app.store.fences import check_fences
 from oms_app.store.outage import Outage
 from oms_app.store.rows_unit import SqlRowsUnit
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
 from oms_app.store.sqlite_ledger_unit import SqliteLedgerUnit
-from oms_app.store.tables import ORDERS
-from oms_app.store.unit_of_work import AccountDirectory, LedgerUnit, RowsUnit, Snapshot, StoreUnavailable
+from oms_app.store.tables import ORDERS, TableClass
+from oms_app.store.unit_of_work import (
+    AccountDirectory,
+    KeySealer,
+    LedgerUnit,
+    RowsUnit,
+    Snapshot,
+    StoreUnavailable,
+)
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import LedgerId, OrderId, TenantId
 from oms_kernel.domain.market import Quote
@@ -42,6 +50,8 @@ class SqlStore:
     role: what PostgreSQL connections act as; None: as the URL's own user. pool_size: connections for units (on
     SQLite: for readers; there is always one writer). pool_timeout_s, busy_timeout_s: how long to wait for a connection
     of this process, and on SQLite for the lock of another process. clock: the time on SQLite; PostgreSQL has its own.
+    plugin_tables: whose rows the tables hold that plugins keep in this database. sealer: seals the keys of persons;
+    None: the addresses and words of those who act are not kept, only that they acted.
     """
 
     def __init__(
@@ -53,10 +63,14 @@ class SqlStore:
         pool_timeout_s: float = BUSY_TIMEOUT_S,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Callable[[], datetime] = utc_now,
+        plugin_tables: Mapping[str, TableClass] | None = None,
+        sealer: KeySealer | None = None,
     ) -> None:
         address = parsed(url)
+        self._plugin_tables = dict(plugin_tables or {})
         self.dialect = address.get_backend_name()
         self._clock = clock
+        self._sealer = sealer
         self.writer: Engine
         self.readers: Engine
         self.outage = Outage(_probe_of(address), lambda: self.writer.dispose())
@@ -68,17 +82,18 @@ class SqlStore:
         else:
             self.writer = sqlite_writer(address, pool_timeout_s=pool_timeout_s, busy_timeout_s=busy_timeout_s)
             self.readers = sqlite_readers(address, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
-            scoping.enforce(self.writer)
-            scoping.enforce(self.readers)
+            for engine in (self.writer, self.readers):
+                scoping.enforce(engine, self._plugin_tables)
         self._seen = _HeadsSeen()
         self.on_append: Callable[[LedgerId], None] = _nothing
         """Called after each commit that made a ledger's log longer; must be quick and may not raise."""
 
     def check_serving(self) -> None:
-        """Nothing, when this store may serve. Raises UnsafeRole, StoreUnavailable."""
-        if self.dialect == "postgresql":
-            with self._connected(self.writer) as connection:
+        """Nothing, when this store may serve. Raises UnsafeRole, UnfencedTables, StoreUnavailable."""
+        with self._connected(self.readers) as connection:
+            if self.dialect == "postgresql":
                 check_role(connection)
+            check_fences(connection, self._plugin_tables)
 
     def close(self) -> None:
         """Close every connection that is not in use."""
@@ -211,9 +226,14 @@ class SqlStore:
                 connection = connection.execution_options(tenant_id=tenant_id)
                 transaction = connection.begin()
                 now = self._clock()
-            yield SqlRowsUnit(tenant_id=tenant_id, connection=connection, now=now)
+            unit = SqlRowsUnit(tenant_id=tenant_id, connection=connection, now=now, sealer=self._sealer)
+            yield unit
+            if unit.bumped:
+                auth_epochs.move(connection, unit.bumped)
             with nullcontext() if read_only else committing():  # what only read has no outcome to be in doubt about
                 transaction.commit()
+        for ledger_id in unit.appended:
+            self.on_append(ledger_id)
 
     @contextmanager
     def _connected(self, engine: Engine) -> Iterator[Connection]:

@@ -18,7 +18,9 @@ from oms_kernel.domain.ids import EventId, LedgerId, TenantId
 from oms_kernel.domain.money import to_text
 
 _LOCKED = (
-    "SELECT seq, config_version, coalesce((SELECT version FROM platform_versions WHERE name = 'catalogue'), 0)"
+    "SELECT seq, head_hash, config_version,"
+    " coalesce((SELECT version FROM platform_versions WHERE name = 'catalogue'), 0),"
+    " coalesce((SELECT epoch FROM auth_epochs WHERE auth_epochs.tenant_id = ledgers.tenant_id), 0)"
     " FROM ledgers WHERE tenant_id = ? AND ledger_id = ?"
 )
 _TAIL = (
@@ -26,7 +28,8 @@ _TAIL = (
     " WHERE tenant_id = ? AND ledger_id = ? AND seq > ? ORDER BY seq"
 )
 _MOVE_HEAD = (
-    "UPDATE ledgers SET seq = ?, head_recorded_at = ?, updated_at = ?, config_version = config_version + ?"
+    "UPDATE ledgers SET seq = ?, head_recorded_at = ?, updated_at = ?, head_hash = ?,"
+    " config_version = config_version + ?"
     " WHERE tenant_id = ? AND ledger_id = ?"
 )
 _AS_STORED: dict[type, Callable[[Any], Any]] = {
@@ -56,7 +59,7 @@ class SqliteLedgerUnit(SqlLedgerUnit):
         row = driver.execute(_LOCKED, (self.tenant_id, self.ledger_id)).fetchone()
         if row is None:
             raise UnknownLedger(self.ledger_id)
-        self.head, self.config_version, self.catalogue_version = row
+        self.head, self.head_hash, self.config_version, self.catalogue_version, self.auth_epoch = row
         self.now = self._clock()
 
     def commit(self) -> None:
@@ -87,7 +90,8 @@ class SqliteLedgerUnit(SqlLedgerUnit):
 
     def _move_head(self, seq: int, recorded_at: datetime, *, config_changed: bool) -> None:
         at = instant_to_text(recorded_at)
-        self._driver.execute(_MOVE_HEAD, (seq, at, at, int(config_changed), self.tenant_id, self.ledger_id))
+        scope = (self.tenant_id, self.ledger_id)
+        self._driver.execute(_MOVE_HEAD, (seq, at, at, self.head_hash, int(config_changed), *scope))
 
     def _count_events(self, event_ids: Sequence[EventId]) -> int:
         marks = ", ".join("?" * len(event_ids))

@@ -45,7 +45,6 @@ from oms_app.store.platform_tables import (
     USERS,
 )
 from oms_app.store.schema import APPEND_ONLY, METADATA, PERISHABLE, TableClass, tables_of
-from oms_app.store.secret_tables import DATA_KEYS
 from oms_app.store.tenant_tables import (
     ACCOUNT_ROUTES,
     API_KEYS,
@@ -79,7 +78,6 @@ __all__ = [
     "CLIENT_ORDER_IDS",
     "CONNECTOR_STORAGE",
     "CONSUMER_CURSORS",
-    "DATA_KEYS",
     "DAY_COUNTERS",
     "DUE_WORK",
     "EVENT_LOG",

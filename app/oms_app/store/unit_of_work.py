@@ -71,6 +71,16 @@ class UnsafeRole(Exception):
     code = "unsafe_role"
 
 
+class UnfencedTables(Exception):
+    """Tables of the database would show a tenant another one's rows: nobody may serve. `found` names each and its fix."""
+
+    code = "unfenced_tables"
+
+    def __init__(self, found: tuple[str, ...]) -> None:
+        super().__init__("; ".join(found))
+        self.found = found
+
+
 class Route(msgspec.Struct, frozen=True):
     """Where an account's orders go: broker account and the connection that serves it."""
 
@@ -253,16 +263,30 @@ class AccountDirectory(msgspec.Struct, frozen=True):
     by_broker_account: dict[BrokerAccountId, AccountId]
 
 
+class KeySealer(Protocol):
+    """Seals keys for their row, and opens them there only."""
+
+    def seal(self, tenant_id: str, table: str, row_id: str, secrets: dict[str, str]) -> bytes:
+        """The secrets, encrypted and bound to their row."""
+
+    def open(self, tenant_id: str, table: str, row_id: str, sealed: bytes) -> dict[str, Any]:
+        """The secrets again."""
+
+
 class RowsUnit(Protocol):
     """A transaction over rows other than a ledger's log: `connection` executes SQLAlchemy Core statements.
 
     tenant_id: whose rows it may touch; None for a unit of the platform, which sees no tenant's rows.
     now: the database's clock when the unit began (the process's on SQLite).
+    appended: the ledgers whose log got longer by an administrative event; the store tells of them after the commit.
+    sealer: seals the keys of persons; None: this store keeps no text of persons.
     """
 
     tenant_id: TenantId | None
     connection: Connection
     now: datetime
+    appended: list[LedgerId]
+    sealer: KeySealer | None
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Fold a ledger's log afresh and compare every row that was written from it: any difference is named, none is repaired.
 
-Guarantee: an empty `differences` means that seq has no gap, time never went back, and each projection and each id that
-is unique for ever is exactly what the log says.
+Guarantee: an empty `differences` means that seq has no gap, time never went back, the chain of hashes is whole, and
+each projection and each id that is unique for ever is exactly what the log says.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, select
 
-from oms_app.store import log_rows
+from oms_app.store import chain, log_rows
 from oms_app.store import projected_tables as pt
 from oms_app.store.projection import book_rows, event_rows, execution_row
 from oms_app.store.schema import METADATA
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import EVENT_LOG, LEDGERS, TRADING_ACCOUNTS
-from oms_app.store.types import Day
+from oms_app.store.types import AnyRow, Day
 from oms_app.store.unit_of_work import UnknownLedger
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.errors import KernelError
@@ -98,15 +98,16 @@ class _Fold:
 
 def _read_log(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, fold: _Fold) -> Iterator[str]:
     ledger = connection.execute(
-        select(LEDGERS.c.seq, LEDGERS.c.head_recorded_at).where(
+        select(LEDGERS.c.seq, LEDGERS.c.head_recorded_at, LEDGERS.c.head_hash).where(
             LEDGERS.c.tenant_id == tenant_id, LEDGERS.c.ledger_id == ledger_id
         )
     ).one_or_none()
     if ledger is None:
         raise UnknownLedger(ledger_id)
     last: datetime | None = None
+    present = chain.genesis(tenant_id, ledger_id)
     while page := _page(connection, tenant_id, ledger_id, fold.book.seq):
-        for recorded, account_id, order_id in page:
+        for recorded, row in page:
             if recorded.seq != fold.book.seq + 1:
                 yield f"event_log: seq {recorded.seq} follows {fold.book.seq}"
                 fold.is_whole = False
@@ -114,7 +115,11 @@ def _read_log(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, 
             if last is not None and recorded.recorded_at < last:
                 yield f"event_log {recorded.seq}: its time {recorded.recorded_at} lies before that of the event before"
             last = recorded.recorded_at
-            if (account_id, order_id) != (recorded.event.account_id, recorded.order_id):
+            present = chain.hash_of_row(present, row)
+            if row.hash != present:
+                yield f"event_log {recorded.seq}: its hash is not that of the row and the rows before it"
+                present = row.hash
+            if (row.account_id, row.order_id) != (recorded.event.account_id, recorded.order_id):
                 yield f"event_log {recorded.seq}: account_id or order_id is not that of the event"
             try:
                 fold.apply(recorded)
@@ -124,20 +129,22 @@ def _read_log(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, 
                 return
     if ledger.seq != fold.book.seq:
         yield f"ledgers: seq is {ledger.seq}, the log ends at {fold.book.seq}"
+    if (ledger.head_hash or chain.genesis(tenant_id, ledger_id)) != present:
+        yield "ledgers: head_hash is not that of the last event"
     if ledger.head_recorded_at != last:
         yield f"ledgers: head_recorded_at is {ledger.head_recorded_at}, the last event's is {last}"
 
 
 def _page(
     connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, after_seq: int
-) -> list[tuple[Recorded, str | None, str | None]]:
+) -> list[tuple[Recorded, AnyRow]]:
     query = (
         select(EVENT_LOG)
         .where(EVENT_LOG.c.tenant_id == tenant_id, EVENT_LOG.c.ledger_id == ledger_id, EVENT_LOG.c.seq > after_seq)
         .order_by(EVENT_LOG.c.seq)
         .limit(PAGE)
     )
-    return [(log_rows.recorded_of(row), row.account_id, row.order_id) for row in connection.execute(query)]
+    return [(log_rows.recorded_of(row), row) for row in connection.execute(query)]
 
 
 def _compare_rows(connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, fold: _Fold) -> Iterator[str]:

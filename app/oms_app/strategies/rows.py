@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import insert, select, update
 
+from oms_app.store.platform import PLATFORM_TENANT
 from oms_app.store.rows import scope_of, stamps
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import (
@@ -43,7 +44,8 @@ class Run(msgspec.Struct, frozen=True):
 def open_runs(store: SqlStore) -> list[Run]:
     """All runs of all tenants that are not over."""
     with store.read_unit(None) as unit:
-        tenants = unit.connection.scalars(select(LEDGERS.c.tenant_id).distinct()).all()
+        query = select(LEDGERS.c.tenant_id).where(LEDGERS.c.tenant_id != PLATFORM_TENANT).distinct()
+        tenants = unit.connection.scalars(query).all()
     found: list[Run] = []
     for tenant_id in tenants:
         with store.read_unit(TenantId(tenant_id)) as unit:

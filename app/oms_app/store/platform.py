@@ -1,0 +1,8 @@
+"""The platform itself as the owner of a log: the reserved ids under which what belongs to no tenant is recorded."""
+
+from oms_kernel.domain.ids import LedgerId, TenantId
+
+PLATFORM_TENANT = TenantId("00000000-0000-0000-0000-000000000000")
+"""Nobody is a member of this tenant, and no key names it."""
+PLATFORM_LEDGER = LedgerId("00000000-0000-0000-0000-000000000000")
+PLATFORM = (PLATFORM_TENANT, PLATFORM_LEDGER)
