@@ -10,6 +10,7 @@ from oms_kernel.contracts.broker import BrokerCapabilities, BrokerConnector
 from oms_kernel.contracts.plugin import params_schema
 from oms_kernel.contracts.rules import ComplianceCheck, RiskRule, StatefulRule
 from oms_kernel.contracts.strategy import Strategy
+from oms_kernel.contracts.tables import PluginTable, RowsOf
 from oms_kernel.contracts.webhook import WebhookSink
 from oms_kernel.registry import Kind
 
@@ -19,6 +20,7 @@ CONTRACTS: dict[Kind, type[Any]] = {
     Kind.COMPLIANCE_CHECK: ComplianceCheck,
     Kind.STRATEGY: Strategy,
     Kind.WEBHOOK_SINK: WebhookSink,
+    Kind.TABLE: PluginTable,
 }
 LONGEST_TITLE = 120
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -34,6 +36,7 @@ def defect_of(kind: Kind, contributed: object) -> str | None:
         or _methods_defect(contributed, CONTRACTS[kind])
         or (_memory_defect(contributed) if kind in (Kind.RISK_RULE, Kind.COMPLIANCE_CHECK) else None)
         or (_capabilities_defect(contributed) if kind is Kind.BROKER else None)
+        or (_rows_defect(contributed) if kind is Kind.TABLE else None)
     )
 
 
@@ -99,4 +102,10 @@ def _memory_defect(contributed: Any) -> str | None:
 def _capabilities_defect(contributed: Any) -> str | None:
     if not isinstance(getattr(contributed, "capabilities", None), BrokerCapabilities):
         return f"{contributed.name} needs `capabilities`, a BrokerCapabilities"
+    return None
+
+
+def _rows_defect(contributed: Any) -> str | None:
+    if not isinstance(getattr(contributed, "rows_of", None), RowsOf):
+        return f"{contributed.name} needs `rows_of`, RowsOf.TENANT or RowsOf.PLATFORM"
     return None

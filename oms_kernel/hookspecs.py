@@ -12,6 +12,7 @@ import pluggy
 from oms_kernel.contracts.broker import BrokerConnector
 from oms_kernel.contracts.rules import ComplianceCheck, RiskRule
 from oms_kernel.contracts.strategy import Strategy
+from oms_kernel.contracts.tables import PluginTable
 from oms_kernel.contracts.webhook import WebhookSink
 
 PROJECT = "oms"
@@ -56,6 +57,13 @@ class RegisterWebhookSink(Protocol):
         """Remember the class; it is checked after the hook returned."""
 
 
+class RegisterTable(Protocol):
+    """Takes one declaration of a table."""
+
+    def __call__(self, contributed: type[PluginTable], /) -> None:
+        """Remember the class; it is checked after the hook returned."""
+
+
 @hookspec
 def register_broker_connectors(register: RegisterBrokerConnector) -> None:
     """Call `register` with each BrokerConnector class."""
@@ -79,3 +87,8 @@ def register_strategies(register: RegisterStrategy) -> None:
 @hookspec
 def register_webhook_sinks(register: RegisterWebhookSink) -> None:
     """Call `register` with each WebhookSink class."""
+
+
+@hookspec
+def register_tables(register: RegisterTable) -> None:
+    """Call `register` with a PluginTable class for each table that the plugin keeps in the host's database."""

@@ -9,6 +9,7 @@ import msgspec
 from oms_kernel.contracts.broker import BrokerConnector
 from oms_kernel.contracts.rules import ComplianceCheck, RiskRule
 from oms_kernel.contracts.strategy import Strategy
+from oms_kernel.contracts.tables import PluginTable
 from oms_kernel.contracts.webhook import WebhookSink
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ class Kind(StrEnum):
     COMPLIANCE_CHECK = "compliance_checks"
     STRATEGY = "strategies"
     WEBHOOK_SINK = "webhook_sinks"
+    TABLE = "tables"
 
     @property
     def hook(self) -> str:
@@ -70,6 +72,7 @@ class Registries(msgspec.Struct, frozen=True):
     compliance_checks: Registry[ComplianceCheck] = Registry()
     strategies: Registry[Strategy] = Registry()
     webhook_sinks: Registry[WebhookSink] = Registry()
+    tables: Registry[PluginTable] = Registry()
 
     def of(self, kind: Kind) -> Registry[Any]:
         """The registry of one kind."""
@@ -83,4 +86,5 @@ FIELDS: dict[Kind, str] = {
     Kind.COMPLIANCE_CHECK: "compliance_checks",
     Kind.STRATEGY: "strategies",
     Kind.WEBHOOK_SINK: "webhook_sinks",
+    Kind.TABLE: "tables",
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from oms_kernel import hookspecs
-from oms_kernel.contracts import broker, plugin, rules, simulation, strategy, webhook
+from oms_kernel.contracts import broker, plugin, rules, simulation, strategy, tables, webhook
 
 CHAPTERS: tuple[tuple[str, ModuleType], ...] = (
     ("Hooks", hookspecs),
@@ -19,6 +19,7 @@ CHAPTERS: tuple[tuple[str, ModuleType], ...] = (
     ("Broker connectors", broker),
     ("Strategies", strategy),
     ("Webhook sinks", webhook),
+    ("Tables of plugins", tables),
     ("Fee models and market data feeds", simulation),
 )
 HEAD = """# Contracts

@@ -30,12 +30,14 @@ PASSWORD = "a password of the tests"
 class Desk:
     """A tenant that can trade: its services, ids, an HTTP client and a key of an administrator."""
 
-    def __init__(self, services: Services, ids: dict[str, str], app: Flask) -> None:
+    def __init__(
+        self, services: Services, ids: dict[str, str], app: Flask, *, email: str = "admin@example.com"
+    ) -> None:
         self.services = services
         self.app = app
         self.ids = ids
         self.client = app.test_client()
-        self.become("admin@example.com")
+        self.become(email)
 
     def become(self, email: str) -> None:
         """Make an administrator of the tenant with a key, and speak as that one from now on."""

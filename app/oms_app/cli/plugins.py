@@ -164,6 +164,7 @@ def _parameters(registries: Registries, plugin: str) -> dict[str, dict[str, Any]
         registries.compliance_checks,
         registries.strategies,
         registries.webhook_sinks,
+        registries.tables,
     ):
         for registered in registry.values():
             if registered.plugin == plugin:

@@ -83,9 +83,13 @@ def postgres_engine(
 
 
 def check_role(connection: Connection) -> None:
-    """Nothing, when the present role is subject to row-level security; else UnsafeRole with what to do."""
-    role, superuser, bypass = connection.exec_driver_sql(
-        "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    """Nothing, when the present role is subject to row-level security; else UnsafeRole with what to do.
+
+    A role that may become another one is as unsafe as that one.
+    """
+    role, superuser, bypass, makes_roles = connection.exec_driver_sql(
+        "SELECT current_user, coalesce(bool_or(rolsuper), false), coalesce(bool_or(rolbypassrls), false),"
+        " coalesce(bool_or(rolcreaterole), false) FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')"
     ).one()
     owned = connection.exec_driver_sql(
         "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
@@ -96,6 +100,7 @@ def check_role(connection: Connection) -> None:
         for holds, reason in (
             (superuser, "is a superuser"),
             (bypass, "bypasses row-level security"),
+            (makes_roles, "may make roles"),
             (owned, "owns tables"),
         )
         if holds

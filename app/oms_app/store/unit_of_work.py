@@ -72,7 +72,7 @@ class UnsafeRole(Exception):
 
 
 class UnfencedTables(Exception):
-    """Tables of the database would show a tenant another one's rows: nobody may serve. `found` names each and its fix."""
+    """Tables of the database could show a tenant another one's rows: do not serve. `found` names each and its fix."""
 
     code = "unfenced_tables"
 
