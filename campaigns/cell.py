@@ -4,7 +4,6 @@ Two API processes, two sessions for one connection, two workers, a stream, a str
 work on one database. What kills them is the campaign's; the cell starts them again, and counts at the end.
 """
 
-import os
 import random
 import signal
 import time
@@ -28,7 +27,7 @@ from campaigns.pauses import settings, tuning
 from campaigns.timing import scaled, time_factor
 from campaigns.witness import TOLD_FILE
 from campaigns.witness_run import WitnessRun
-from campaigns.zygote import Birth, Ended, Zygote
+from campaigns.zygote import Birth, Child, Ended, Zygote
 from oms_app.cli.demo import ACCOUNT_ID, CONNECTION_ID, LEDGER_ID, TENANT_ID
 from oms_app.store import tables as t
 from oms_app.store.sql_store import SqlStore
@@ -60,7 +59,7 @@ class Slot(msgspec.Struct):
     role: str
     name: str
     env: dict[str, str]
-    pid: int = 0
+    child: Child | None = None
     point: str = ""
     born_at: float = 0.0
     expected_end: bool = False
@@ -158,7 +157,7 @@ class Cell:
     def launch(self, slot: Slot, point: str = "", passes: int = 1) -> None:
         """Start the process of a slot, with a failpoint or without."""
         slot.point, slot.born_at, slot.expected_end = point, time.monotonic(), False
-        slot.pid = self._zygote.start(
+        slot.child = self._zygote.start(
             Birth(
                 role=slot.role, env=slot.env, log=str(self.folder / f"{slot.name}.log"),
                 seed=self.random.randrange(2**32), point=point, passes=passes, plant=self._plant,
@@ -174,18 +173,12 @@ class Cell:
 
     def signal(self, slot: Slot, number: signal.Signals) -> None:
         """Send a signal to a slot's process; for one that stops, goes on or dies, to its whole group."""
-        if not slot.pid or self._zygote.end_of(slot.pid) is not None:
-            return
-        if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
-            with suppress(ProcessLookupError):  # so young that it leads no group yet, or gone
-                os.killpg(slot.pid, number)
-                return
-        with suppress(ProcessLookupError):
-            os.kill(slot.pid, number)
+        if slot.child is not None:
+            slot.child.signal(number, group=number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT))
 
     def ended(self, slot: Slot) -> Ended | None:
         """How the present process of a slot ended, or None. An end that nobody asked for is a broken promise."""
-        end = self._zygote.end_of(slot.pid)
+        end = slot.child and slot.child.end
         if end is None:
             return None
         if end.point:
@@ -201,7 +194,7 @@ class Cell:
         deadline = began + scaled(limit_s)
         while not self.is_ready():
             for slot in self.slots:
-                if self._zygote.end_of(slot.pid) is not None:
+                if slot.child is not None and slot.child.end is not None:
                     self.ended(slot)
                     raise Stuck(f"{slot.name} ended while the set was to become ready")
             if time.monotonic() > deadline:
@@ -251,9 +244,9 @@ class Cell:
     def close(self) -> None:
         """Leave nothing behind."""
         for slot in self.slots:
-            if slot.pid and self._zygote.end_of(slot.pid) is None:
+            if slot.child is not None:
                 self.signal(slot, signal.SIGKILL)
-                self._zygote.await_end(slot.pid)
+                self._zygote.await_end(slot.child)
         self.hooks.close()
         self.store.close()
         self.base.close()
@@ -294,12 +287,10 @@ class Cell:
                 slot.expected_end = True
                 self.signal(slot, signal.SIGTERM)
             for slot in mine:
-                end = self._zygote.await_end(slot.pid, scaled(STOP_S))
+                end = slot.child and self._zygote.await_end(slot.child, scaled(STOP_S))
                 if end is None or end.status:
                     told = "does not stop" if end is None else f"stopped with {end.status}"
                     self.found.append(Violation(Kind.STUCK, f"{slot.name} {told}"))
-                if end is not None:
-                    slot.pid = 0  # soon another process may have its number
 
     # Inside ----------------------------------------------------------------------------------------------------
 
@@ -325,6 +316,6 @@ class Cell:
         return self.store.heads([LEDGER_ID]).get(LEDGER_ID, 0)
 
     def _state(self) -> str:
-        alive = [slot.name for slot in self.slots if self._zygote.end_of(slot.pid) is None]
+        alive = [slot.name for slot in self.slots if slot.child is not None and slot.child.end is None]
         ready = [port for port in self.ports if answers_ready(port)]
         return f"alive {', '.join(alive)}; session {present_session(self.store)}; ready APIs {len(ready)}"

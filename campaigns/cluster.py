@@ -10,14 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from campaigns.home import SETTINGS
 from campaigns.timing import scaled
-from campaigns.zygote import Birth, Zygote
+from campaigns.zygote import Birth, Child, Zygote
 from oms_app.bootstrap import Services, build_services
 from oms_app.config import load_settings
 from oms_app.store import migrate
@@ -41,7 +41,7 @@ class Member(msgspec.Struct, frozen=True):
     name: str
     role: str
     port: int
-    pid: int
+    child: Child
 
 
 class Cluster:
@@ -108,19 +108,19 @@ class Cluster:
     def kill(self, name: str) -> None:
         """kill -9 of the process and its children, as in a power cut."""
         member = self.members[name]
-        _signal_group(member, signal.SIGKILL)
-        if self._zygote.await_end(member.pid) is None:
+        member.child.signal(signal.SIGKILL, group=True)
+        if self._zygote.await_end(member.child) is None:
             raise NotWell(f"{name} outlives kill -9")
 
     def stop(self, name: str) -> None:
         """Let it stand still, mid-instruction."""
-        _signal_group(self.members[name], signal.SIGSTOP)
+        self.members[name].child.signal(signal.SIGSTOP, group=True)
 
     def end(self, name: str, limit_s: float = STOP_S) -> float | None:
         """Ask it to end, as Ctrl-C does; the seconds that it took, or None when it goes on after the limit."""
         began = time.monotonic()
-        _signal(self.members[name].pid, signal.SIGTERM)
-        ended = self._zygote.await_end(self.members[name].pid, limit_s)
+        self.members[name].child.signal(signal.SIGTERM)
+        ended = self._zygote.await_end(self.members[name].child, limit_s)
         return None if ended is None else time.monotonic() - began
 
     def verify(self) -> str:
@@ -140,11 +140,11 @@ class Cluster:
 
     def go_on(self, name: str) -> None:
         """Continue one that stands still."""
-        _signal_group(self.members[name], signal.SIGCONT)
+        self.members[name].child.signal(signal.SIGCONT, group=True)
 
     def is_alive(self, name: str) -> bool:
         """Whether its main process runs or stands still."""
-        return name in self.members and self._zygote.end_of(self.members[name].pid) is None
+        return name in self.members and self.members[name].child.end is None
 
     def answers(self, name: str) -> bool:
         """Whether the API of this name answers now."""
@@ -173,11 +173,11 @@ class Cluster:
     def close(self) -> None:
         """End everything, in order where that is possible."""
         for member in self.members.values():
-            _signal_group(member, signal.SIGCONT)
-            _signal(member.pid, signal.SIGTERM)
+            member.child.signal(signal.SIGCONT, group=True)
+            member.child.signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
         for member in self.members.values():
-            self._zygote.await_end(member.pid, max(0.1, deadline - time.monotonic()))
+            self._zygote.await_end(member.child, max(0.1, deadline - time.monotonic()))
         self.kill_broker()
         self._zygote.close()
 
@@ -204,16 +204,6 @@ def cluster(*, plant: str = "", **settings: str) -> Iterator[Cluster]:
             print(f"the logs are kept in {folder}", file=sys.stderr)
         else:
             remove_folder(folder)
-
-
-def _signal_group(member: Member, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(member.pid, number)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 def _answers(port: int, path: str) -> bool:

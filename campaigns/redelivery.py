@@ -182,7 +182,7 @@ class _Redelivery:
             )
         pid = str(holder or "").rpartition(":")[2]
         for slot in self._cell.slots:
-            if str(slot.pid) == pid:
+            if slot.child is not None and str(slot.child.pid) == pid:
                 return slot
         return next(slot for slot in self._cell.slots if slot.role == "session")
 

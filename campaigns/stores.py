@@ -257,7 +257,7 @@ class _Trouble:
 
     def _fill_disk(self) -> float:
         assert self._disk is not None
-        leaders = [slot.pid for slot in self._cell.slots if slot.role != "sim_broker"]
+        leaders = [slot.child.pid for slot in self._cell.slots if slot.child and slot.role != "sim_broker"]
         self._disk.fill(leaders)
         time.sleep(scaled(self._random.uniform(0.5, 2.0)))
         self._disk.free(leaders)
@@ -267,13 +267,13 @@ class _Trouble:
         """A process dies inside a checkpoint, and with it every other one of the home."""
         cell = self._cell
         for _ in range(CHECKPOINT_TRIES):
-            pid = self._zygote.start(
+            child = self._zygote.start(
                 Birth(
                     role="checkpoint", env=cell.slots[0].env | {"OMS_HOME": str(cell.home)},
                     log=str(cell.folder / "checkpoint.log"), seed=self._random.randrange(2**32),
                 )
             )  # fmt: skip
-            end = self._zygote.await_end(pid)
+            end = self._zygote.await_end(child)
             if end is not None and end.point.endswith("("):
                 break
         else:
@@ -282,7 +282,8 @@ class _Trouble:
         for slot in mine:
             cell.kill(slot)
         for slot in mine:
-            self._zygote.await_end(slot.pid)
+            if slot.child is not None:
+                self._zygote.await_end(slot.child)
         with sqlite3.connect(cell.home / "oms.db") as database:
             told = database.execute("PRAGMA integrity_check").fetchall()
         database.close()

@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
@@ -66,6 +67,28 @@ class Ended(msgspec.Struct, frozen=True):
     point: str
 
 
+class Child:
+    """A forked process, known by itself and not by its number: another one may have the number once it ended.
+
+    end: how it ended, or None while it lives.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.end: Ended | None = None
+
+    def signal(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Send it a signal, or with it all that it forked; one that ended gets none."""
+        if self.end is not None:
+            return
+        if group:
+            with suppress(ProcessLookupError):  # so young that it leads no group yet, or gone
+                os.killpg(self.pid, number)
+                return
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
 class Zygote:
     """The driver's side; thread-safe. `close` ends it and, by the kernel, all that it forked."""
 
@@ -82,30 +105,25 @@ class Zygote:
         self._lines = ours.makefile("rb")
         self._asking = threading.Lock()
         self._told = threading.Condition()
-        self._born: list[int] = []
-        self._ends: dict[int, Ended] = {}
+        self._born: list[Child] = []
+        self._living: dict[int, Child] = {}
         if self._lines.readline() != READY:
             raise RuntimeError(f"the zygote did not start: {log.read_text()[-1500:]}")
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
 
-    def start(self, birth: Birth) -> int:
-        """The process id of a new process."""
+    def start(self, birth: Birth) -> Child:
+        """A new process."""
         with self._asking, self._told:
             self._socket.sendall(msgspec.json.encode(birth) + b"\n")
             if not self._told.wait_for(lambda: self._born, END_LIMIT_S):
                 raise RuntimeError("the zygote does not answer")
             return self._born.pop()
 
-    def end_of(self, pid: int) -> Ended | None:
-        """How the process ended, or None while it lives."""
-        with self._told:
-            return self._ends.get(pid)
-
-    def await_end(self, pid: int, limit_s: float = END_LIMIT_S) -> Ended | None:
+    def await_end(self, child: Child, limit_s: float = END_LIMIT_S) -> Ended | None:
         """How the process ended, or None when it still lives after `limit_s`."""
         with self._told:
-            self._told.wait_for(lambda: pid in self._ends, limit_s)
-            return self._ends.get(pid)
+            self._told.wait_for(lambda: child.end is not None, limit_s)
+            return child.end
 
     def close(self) -> None:
         """End everything that is left."""
@@ -121,10 +139,11 @@ class Zygote:
     def _hear(self, told: dict[str, Any]) -> None:
         with self._told:
             if "born" in told:
-                self._born.append(told["born"])
+                child = self._living[told["born"]] = Child(told["born"])
+                self._born.append(child)
             else:
                 ended = msgspec.convert(told, Ended)
-                self._ends[ended.pid] = ended
+                self._living.pop(ended.pid).end = ended
             self._told.notify_all()
 
 
