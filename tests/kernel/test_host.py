@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from oms_kernel.contracts.plugin import NoParams
+from oms_kernel.contracts.tables import RowsOf
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.hookspecs import hookimpl
 from oms_kernel.host import PluginHost, PluginReport, PluginStatus, RequiredPluginMissing
@@ -319,3 +320,29 @@ def test_the_report_counts_calls_errors_and_latency(site: Site) -> None:
     report = only(host)
     assert (report.calls, report.errors, report.last_error) == (1, 1, "ValueError: no")
     assert report.max_us >= report.mean_us > 0
+
+
+def test_a_declaration_of_a_table_is_taken_when_it_says_whose_rows_it_holds() -> None:
+    class Notes:
+        name = "notes"
+        title = "Notes of people"
+        Params = NoParams
+        rows_of = RowsOf.TENANT
+
+    class Silent:
+        name = "silent"
+        title = "Says nothing of its rows"
+        Params = NoParams
+
+    def load(declared: type) -> tuple[PluginReport, list[str]]:
+        module = ModuleType("planted")
+        module.register_tables = hookimpl(lambda register: register(declared))  # type: ignore[attr-defined]
+        host = PluginHost(modules={"planted": module}, distributions=list)
+        registries = host.load()
+        return host.report()[0], list(registries.tables)
+
+    report, tables = load(Notes)
+    assert (report.status, tables) == (PluginStatus.LOADED, ["notes"])
+    report, tables = load(Silent)
+    assert (report.status, tables) == (PluginStatus.BROKEN, [])
+    assert "rows_of" in report.reason
