@@ -62,6 +62,7 @@ VALUES: dict[str, str] = {
     "found_after": NOW,
     "found_before": NOW,
     "connection_id": CONNECTION_ID,
+    "role": "VIEWER",
     "from": NOW,
     "to": NOW,
 }

@@ -39,6 +39,7 @@ _RETRY_AFTER = {
     "description": "After so many seconds it is worth trying again.",
     "schema": {"type": "integer", "minimum": 1},
 }
+_CSV = {"text/csv": {"schema": {"type": "string"}}}
 _ETAG = {"description": 'The version of the order, such as "v42".', "schema": {"type": "string"}}
 _TITLES = dict(reversed(list(STATUS_OF_CODE.values())))
 
@@ -123,7 +124,10 @@ def _operation(
         reference = {"$ref": f"#/components/schemas/{endpoint.body.schema_name}"}
         operation["requestBody"] = {
             "required": not endpoint.body_optional,
-            "content": {"application/json": {"schema": reference, **_example(endpoint)}},
+            "content": {
+                "application/json": {"schema": reference, **_example(endpoint)},
+                **(_CSV if endpoint.takes_csv else {}),
+            },
         }
     if deprecated:
         operation["deprecated"] = True
@@ -144,6 +148,8 @@ def _answer(status: int, schema: str | None, endpoint: Endpoint) -> dict[str, An
     answer: dict[str, Any] = {"description": _SUCCESSES.get(status, "Success")}
     if endpoint.gives_etag:
         answer["headers"] = {"ETag": _ETAG}
+    if endpoint.answers_csv:
+        answer["content"] = _CSV
     if schema is not None:
         answer["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return answer
@@ -284,6 +290,10 @@ _TAGS = {
     "plugins": "What is installed.",
     "sign-in": "Sessions.",
     "api keys": "Keys for programs.",
+    "tenants": "Tenants and their settings.",
+    "members": "Who belongs to the tenant, and as what.",
+    "invitations": "Inviting people by e-mail.",
+    "profile": "What people say about themselves, and how strangers register.",
     "health": "Whether the system works.",
 }
 _INTRODUCTION = (

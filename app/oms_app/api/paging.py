@@ -7,6 +7,7 @@ import marshmallow as ma
 
 from oms_app.api.fields import Count, IdText, Instant, QueryFlag, Text, Word
 from oms_app.api.schema_from_struct import make_schema
+from oms_app.flow.scopes import Role
 from oms_kernel.domain.breaks import BreakType, Severity
 
 MAX_PAGE = 500
@@ -72,4 +73,6 @@ _SHARED: dict[str, Any] = {
     "found_after": Instant,
     "found_before": Instant,
     "connection_id": IdText,
+    "user_id": IdText,
+    "role": lambda: Word(Role),
 }

@@ -14,22 +14,34 @@ import structlog
 from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
 from oms_app.flow.attention import Attention
+from oms_app.flow.audit_checkpoints import Checkpoints, signer_of
 from oms_app.flow.control import Control
 from oms_app.flow.desk import Desk
+from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
+from oms_app.flow.invitations import Invitations
 from oms_app.flow.lane import Lanes
 from oms_app.flow.mailing import Mailing
+from oms_app.flow.members import Members
+from oms_app.flow.passwords import HashingCost, Passwords
+from oms_app.flow.people import People
+from oms_app.flow.people_csv import PeopleTables
+from oms_app.flow.profiles import Profiles
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.reconcile_requests import ReconcileRequests
+from oms_app.flow.registration import Register
 from oms_app.flow.resolution import Resolution
 from oms_app.flow.routing import Directory
 from oms_app.flow.rulebook import make_rules
 from oms_app.flow.sealing import Sealer, make_sealer
+from oms_app.flow.tenancy import Tenancy
 from oms_app.signals import Signals, make_signals
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import TableClass
 from oms_kernel.contracts.broker import BrokerCapabilities
+from oms_kernel.domain.events import AlertRaised, Severity
+from oms_kernel.domain.ids import TenantId
 from oms_kernel.host import PluginHost
 from oms_kernel.registry import Registries
 from oms_kernel.watchdog import Watchdog, plugins_in_report
@@ -61,6 +73,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     sealer: Sealer
     mailing: Mailing
+    hosts: Hosts
+    tenancy: Tenancy
+    members: Members
+    invitations: Invitations
+    people: People
+    people_tables: PeopleTables
+    profiles: Profiles
+    registration: Register
     signals: Signals
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
@@ -104,6 +124,11 @@ def build_store(settings: Settings, registries: Registries | None = None, sealer
     )
 
 
+def build_checkpoints(settings: Settings, store: SqlStore) -> Checkpoints:
+    """What writes checkpoints of the logs; the key is made or read when the first one is written."""
+    return Checkpoints(store, settings.audit_folder, partial(signer_of, settings.audit_key), clock)
+
+
 def build_services(settings: Settings, *, process: str = "") -> Services:
     """Everything, wired. process: watch plugins, and leave the report of a hang under this name in the home."""
     report = settings.home / f"hang-{process}.txt" if process else None
@@ -122,8 +147,13 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         quote_max_age=timedelta(seconds=settings.quote_max_age_s),
         send_window=timedelta(seconds=settings.send_window_s),
     )
+    passwords = _passwords(settings)
+    mailing = Mailing(store, _mailer(settings), new_id, url=settings.url)
+    tenancy = Tenancy(store, new_id)
+    invitations = Invitations(store, mailing, passwords, new_id)
     lanes = Lanes(desk.ledger)
     directory = Directory(desk)
+    control = Control(desk, directory)
     services = Services(
         settings=settings,
         store=store,
@@ -133,14 +163,22 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         directory=directory,
         intake=Intake(desk, lanes, directory),
         amendment=Amendment(desk, lanes, directory),
-        control=Control(desk, directory),
+        control=control,
         attention=Attention(desk),
         resolution=Resolution(desk, directory),
         reconcile_requests=ReconcileRequests(store, new_id),
         reader=LogReader(store),
-        identity=_identity(settings, store),
+        identity=_identity(settings, store, sealer, passwords, mailing, control, registries),
         sealer=sealer,
-        mailing=Mailing(store, _mailer(settings), new_id, url=settings.url),
+        mailing=mailing,
+        hosts=Hosts(store),
+        tenancy=tenancy,
+        members=Members(store),
+        invitations=invitations,
+        people=People(store, passwords, new_id),
+        people_tables=PeopleTables(store, invitations),
+        profiles=Profiles(store, mailing, clock),
+        registration=Register(store, mailing, passwords, tenancy, new_id, settings.registration),
         signals=signals,
         clock=clock,
         new_id=new_id,
@@ -165,10 +203,10 @@ def create_app(services: Services) -> Flask:
     from oms_app.dashboard import create_dashboard
 
     app = create_api(services)
-    limiter = app.extensions["oms_rate_limiter"]
+    quotas = app.extensions["oms_quotas"]
 
     def may_sign_in(address: str) -> bool:
-        grant = limiter.take(Bucket.SIGN_IN, f"address:{address}")
+        grant = quotas.of_caller(Bucket.SIGN_IN, f"address:{address}", None)
         return grant is None or grant.allowed
 
     app.register_blueprint(create_dashboard(services, may_sign_in))
@@ -176,25 +214,59 @@ def create_app(services: Services) -> Flask:
     return app
 
 
-def _identity(settings: Settings, store: SqlStore) -> Identity:
-    from oms_app.flow.identity import IdentitySettings
-    from oms_app.flow.passwords import HashingCost, Passwords
-    from oms_app.store.sql_identity_rows import SqlIdentityRows
-
+def _passwords(settings: Settings) -> Passwords:
+    """One for the process: it bounds how many hashes are made at once."""
     cost = HashingCost(
         memory_kib=settings.argon2_memory_kib,
         passes=settings.argon2_time_cost,
         lanes=settings.argon2_parallelism,
     )
+    return Passwords(cost)
+
+
+def _identity(
+    settings: Settings,
+    store: SqlStore,
+    sealer: Sealer,
+    passwords: Passwords,
+    mailing: Mailing,
+    control: Control,
+    registries: Registries,
+) -> Identity:
+    from oms_app.flow.identity import IdentitySettings
+
     return Identity(
-        SqlIdentityRows(store),
+        store,
         settings.secret_key.reveal(),
+        sealer,
         clock=clock,
-        passwords=Passwords(cost),
+        passwords=passwords,
         settings=IdentitySettings(
             access_lifetime_s=int(settings.access_token_s), refresh_lifetime_s=int(settings.refresh_token_s)
         ),
+        is_simulated=partial(_is_simulated, registries),
+        on_reuse=partial(_warn_of_reuse, store, control),
+        post=mailing.post,
     )
+
+
+def _is_simulated(registries: Registries, broker: str) -> bool:
+    """Whether the broker of this name reaches no market."""
+    found = capabilities(registries, broker)
+    return found is not None and found.simulated
+
+
+def _warn_of_reuse(store: SqlStore, control: Control, tenant_id: TenantId, user_id: str) -> None:
+    """Alert the tenant: a refresh token came twice, so somebody else may hold a copy."""
+    own = sorted(ledger_id for tenant, ledger_id in store.ledgers() if tenant == tenant_id)
+    if own:
+        alert = AlertRaised(
+            severity=Severity.WARNING,
+            source="sign-in",
+            text=f"a refresh token of user {user_id} was used twice: its session was ended",
+            what_to_do="Ask the person. If it was not their own program, end their sessions and change the password.",
+        )
+        control.alert(tenant_id, own[0], alert)
 
 
 def _mailer(settings: Settings) -> Mailer:
