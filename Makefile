@@ -19,7 +19,7 @@ COVERAGE ?=
 PYTEST   := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(PYTHON) -m pytest)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-install dev-worker dev-beat test test-unit test-integration test-cov test-watch lint format bench docs \
+.PHONY: help run dev superuser dev-install dev-worker dev-beat test test-unit test-integration test-cov test-watch lint format bench docs \
         campaign campaigns teeth migrate makemigrations check-all clean
 
 help: ## list these targets
@@ -81,6 +81,9 @@ campaigns: $(STAMP) ## run every campaign in its short form; one line of JSON fo
 
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/zensical build --clean
+
+superuser: migrate ## make a person who runs the platform; asks for e-mail and password
+	@$(BIN)/oms users create --superuser $(ARGS)
 
 migrate: $(STAMP) ## bring the database to the newest schema
 	$(BIN)/oms db upgrade $(ARGS)
