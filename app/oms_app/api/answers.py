@@ -8,7 +8,9 @@ import marshmallow as ma
 from oms_app.api.attention_answers import attention_answers
 from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, JsonObject, Text, Word
 from oms_app.api.order_json import order_answer_schema
+from oms_app.api.people_answers import people_answers
 from oms_app.api.schema_from_struct import fields_of, make_schema, struct_schema
+from oms_app.api.sign_in_answers import sign_in_answers
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Verdict
 from oms_kernel.domain.fill import Fill
@@ -78,6 +80,10 @@ LISTED = (
     "Consumer",
     "Plugin",
     "ApiKey",
+    "Tenant",
+    "Member",
+    "Invitation",
+    "Session",
 )
 """What lists hold: each has a schema `<name>List` of one page."""
 
@@ -115,6 +121,8 @@ def _plain_answers() -> dict[str, Fields]:
             "data": JsonObject(),
         },
         **attention_answers(),
+        **people_answers(),
+        **sign_in_answers(),
         "Execution": {
             "execution_id": IdText(),
             "symbol": _text(),
@@ -268,22 +276,6 @@ def _plain_answers() -> dict[str, Fields]:
             "error_count": Count(high=2**63 - 1),
             "latency_ms": DecimalText(allow_none=True),
         },
-        "Tokens": {
-            "access_token": _text(),
-            "refresh_token": _text(),
-            "token_type": _text(),
-            "expires_at": Instant(),
-            "user_id": IdText(),
-            "tenant_id": IdText(),
-            "scopes": ma.fields.List(_text()),
-        },
-        "Me": {
-            "principal": _text(),
-            "tenant_id": IdText(),
-            "scopes": ma.fields.List(_text()),
-            "account_ids": ma.fields.List(IdText(), allow_none=True),
-            "expires_at": Instant(allow_none=True),
-        },
         "ApiKey": _api_key(),
         "NewApiKey": {"api_key": _text(), **_api_key()},
         "Health": {
@@ -321,8 +313,16 @@ def _api_key() -> Fields:
         "prefix": _text(),
         "scopes": ma.fields.List(_text()),
         "account_ids": ma.fields.List(IdText(), allow_none=True),
+        "is_test": Flag(),
+        "networks": ma.fields.List(_text()),
+        "requests_per_s": ma.fields.Integer(allow_none=True),
+        "burst": ma.fields.Integer(allow_none=True),
         "expires_at": Instant(allow_none=True),
         "revoked_at": Instant(allow_none=True),
         "created_at": Instant(),
+        "rotated_at": Instant(allow_none=True),
+        "previous_prefix": _text(allow_none=True),
+        "previous_until": Instant(allow_none=True),
         "last_used_at": Instant(allow_none=True),
+        "last_used_address": _text(allow_none=True),
     }

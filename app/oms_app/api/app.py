@@ -3,17 +3,21 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response
 from flask_jwt_extended import JWTManager
 from werkzeug.exceptions import HTTPException
 
-from oms_app.api.authentication import cookie_settings
+from oms_app.api.authentication import cookie_settings, find_keys
 from oms_app.api.call import ApiServices, Endpoint
 from oms_app.api.documentation import document_api
+from oms_app.api.edge import Edge
+from oms_app.flow.host_list import HostList
 from oms_app.api.problems import CODE_OF_STATUS, PROBLEM_TYPE, Problem, invalid, problem_of
-from oms_app.api.rate_limit import Bucket, Rate, RateLimiter
+from oms_app.api.quotas import local_rates, make_quotas
+from oms_app.api.rate_limit import RateLimiter
 from oms_app.api.requests import current_request_id, follow_requests
 from oms_app.api.routes import (
     accounts,
@@ -25,18 +29,24 @@ from oms_app.api.routes import (
     executions,
     health,
     instruments,
+    invitations,
     market_data,
+    members,
     order_reads,
     orders,
     plugins,
     positions,
+    profile,
+    proofs,
     reconciliation,
     resolution,
     sign_in,
     strategies,
+    tenants,
     webhooks,
 )
 from oms_app.api.serving import make_view
+from oms_app.api.shared_quotas import SharedQuotas
 from oms_app.flow.errors import FlowError
 from oms_app.flow.passwords import Overloaded
 from oms_app.store.queries import InvalidCursor
@@ -63,7 +73,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *consumers.ENDPOINTS,
     *plugins.ENDPOINTS,
     *sign_in.ENDPOINTS,
+    *proofs.ENDPOINTS,
     *api_keys.ENDPOINTS,
+    *tenants.ENDPOINTS,
+    *members.ENDPOINTS,
+    *invitations.ENDPOINTS,
+    *profile.ENDPOINTS,
     *health.ENDPOINTS,
 )
 """Every operation of the API."""
@@ -86,25 +101,27 @@ def create_api(services: ApiServices, endpoints: Iterable[Endpoint] = ENDPOINTS)
         MAX_FORM_MEMORY_SIZE=settings.body_limit_bytes,
         **cookie_settings(settings.secret_key.reveal(), secure=settings.url.startswith("https:")),
     )
-    JWTManager(app)
+    find_keys(JWTManager(app), services.identity)
     app.url_map.strict_slashes = False
     app.extensions["oms_services"] = services
-    limiter = RateLimiter(_rates(settings.rate_limit_per_s, settings.rate_limit_burst), time.monotonic)
-    app.extensions["oms_rate_limiter"] = limiter
+    quotas = make_quotas(
+        settings,
+        RateLimiter(local_rates(settings), time.monotonic),
+        SharedQuotas(settings.redis_url, time.monotonic),
+    )
+    app.extensions["oms_quotas"] = quotas
+    app.wsgi_app = Edge(  # type: ignore[method-assign]
+        app.wsgi_app, settings, HostList(settings, partial(_is_of_tenant, services))
+    )
     follow_requests(app)
-    document_api(app, [(endpoint, make_view(endpoint, services, limiter)) for endpoint in endpoints])
+    document_api(app, [(endpoint, make_view(endpoint, services, quotas)) for endpoint in endpoints])
     _answer_errors(app)
     require_permissions(app)
     return app
 
 
-def _rates(per_s: float, burst: int) -> dict[Bucket, Rate]:
-    return {
-        Bucket.ORDERS: Rate(per_s=per_s, burst=float(burst)),
-        Bucket.CANCELS: Rate(per_s=per_s, burst=float(burst)),
-        Bucket.READS: Rate(per_s=per_s, burst=float(burst)),
-        Bucket.SIGN_IN: Rate(per_s=1.0, burst=20.0),
-    }
+def _is_of_tenant(services: ApiServices, host: str) -> bool:
+    return services.hosts.tenant_of(host) is not None
 
 
 def require_permissions(app: Flask) -> None:

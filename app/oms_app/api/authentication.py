@@ -3,42 +3,63 @@
 from typing import Any
 
 from flask import Request
-from flask_jwt_extended import verify_jwt_in_request
+from flask_jwt_extended import JWTManager, verify_jwt_in_request
 from flask_jwt_extended.exceptions import CSRFError, JWTExtendedException
-from jwt.exceptions import PyJWTError
+from jwt.exceptions import InvalidKeyError, PyJWTError
 
 from oms_app.api.problems import Problem
-from oms_app.flow.api_keys import PREFIX
+from oms_app.flow.api_keys import PREFIXES
 from oms_app.flow.identity import Caller, Identity
+from oms_app.flow.tokens import ALGORITHM, AUDIENCE, ISSUER, TYP, InvalidToken
 
 ACCESS_COOKIE = "oms_access"
 REFRESH_COOKIE = "oms_refresh"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="oms"'}
 
 
-def caller_of(request: Request, identity: Identity) -> Caller:
-    """Who sends the request. Raises Problem (401) or InvalidToken."""
+def caller_of(request: Request, identity: Identity, *, may_be_old: bool = False) -> Caller:
+    """Who sends the request. may_be_old: the auth epoch is confirmed later. Raises Problem (401) or InvalidToken."""
     key = request.headers.get("X-API-Key")
     if key is not None:
-        return identity.caller_of_key(key.strip())
+        return identity.caller_of_key(key.strip(), may_be_old=may_be_old)
     authorization = request.headers.get("Authorization")
     if authorization is not None:
         scheme, _, credentials = authorization.partition(" ")
         credentials = credentials.strip()
         if scheme.lower() != "bearer" or not credentials:
             raise Problem("unauthenticated", "the Authorization header must be 'Bearer <token>'", headers=CHALLENGE)
-        if credentials.startswith(PREFIX):
-            return identity.caller_of_key(credentials)
-        return identity.caller_of_token(credentials)
+        if credentials.startswith(PREFIXES):
+            return identity.caller_of_key(credentials, may_be_old=may_be_old)
+        return identity.caller_of_token(credentials, may_be_old=may_be_old)
     cookie = request.cookies.get(ACCESS_COOKIE)
     if cookie is not None:
         check_cookie(refresh=False)
-        return identity.caller_of_token(cookie)
+        return identity.caller_of_token(cookie, may_be_old=may_be_old)
     raise Problem(
         "unauthenticated",
         "send an API key in X-API-Key or a token in Authorization: Bearer",
         headers=CHALLENGE,
     )
+
+
+def admit(caller: Caller, address: str, identity: Identity) -> None:
+    """Nothing, when the caller may come from this address; a key's use is written down. Raises AddressNotAllowed."""
+    if caller.terms is not None:
+        caller.terms.check_address(address)
+        identity.machine_keys.note_use(caller.principal.tenant_id, caller.terms.key_id, address)
+
+
+def presented_key(request: Request) -> str | None:
+    """The API key that the request was sent with, or None."""
+    key = request.headers.get("X-API-Key") or request.headers.get("Authorization", "").partition(" ")[2]
+    return key.strip() if key.strip().startswith(PREFIXES) else None
+
+
+def unknown_here(caller: Caller) -> InvalidToken:
+    """What a caller of another tenant is told at a tenant's own host: the same as one who does not exist."""
+    if caller.session_id is None:
+        return InvalidToken("the API key is unknown, revoked or expired", fix="make a new key")
+    return InvalidToken("the session has ended", fix="sign in again")
 
 
 def check_cookie(*, refresh: bool) -> None:
@@ -54,10 +75,21 @@ def check_cookie(*, refresh: bool) -> None:
         raise Problem("invalid_token", "the session cookie is not valid or has expired; sign in again") from None
 
 
+def find_keys(manager: JWTManager, identity: Identity) -> None:
+    """Let flask-jwt-extended look up the key that a cookie names, for its check of the CSRF token."""
+    kinds = {typ: kind for kind, typ in TYP.items()}
+
+    @manager.decode_key_loader
+    def key_of(header: dict[str, Any], _claims: dict[str, Any]) -> bytes:
+        kind, key_id = kinds.get(header.get("typ", "")), header.get("kid")
+        found = identity.signing_key(key_id, kind) if kind is not None and isinstance(key_id, str) else None
+        if found is None:
+            raise InvalidKeyError("the token names no key of ours")
+        return found.secret
+
+
 def cookie_settings(secret: str, *, secure: bool) -> dict[str, Any]:
     """What flask-jwt-extended needs to set and check the dashboard's cookies."""
-    from oms_app.flow.tokens import ALGORITHM, AUDIENCE, ISSUER
-
     return {
         "JWT_SECRET_KEY": secret,
         "JWT_ALGORITHM": ALGORITHM,

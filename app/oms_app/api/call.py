@@ -9,10 +9,18 @@ import msgspec
 from oms_app.api.rate_limit import Bucket
 from oms_app.config import Settings
 from oms_app.flow.audit import Actor
+from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Caller, Identity
+from oms_app.flow.invitations import Invitations
+from oms_app.flow.members import Members
+from oms_app.flow.people_csv import PeopleTables
 from oms_app.flow.principal import Principal
+from oms_app.flow.profiles import Profiles
+from oms_app.flow.registration import Register
 from oms_app.flow.scopes import Scope
 from oms_app.flow.sealing import Sealer
+from oms_app.flow.tenancy import Tenancy
+from oms_kernel.domain.ids import TenantId
 
 
 class Access:
@@ -85,6 +93,34 @@ class ApiServices(Protocol):
     def identity(self) -> Identity:
         """Sessions and keys."""
 
+    @property
+    def hosts(self) -> Hosts:
+        """Which host belongs to which tenant."""
+
+    @property
+    def tenancy(self) -> Tenancy:
+        """Makes, changes and closes tenants."""
+
+    @property
+    def members(self) -> Members:
+        """Who belongs to a tenant."""
+
+    @property
+    def invitations(self) -> Invitations:
+        """Invites people."""
+
+    @property
+    def people_tables(self) -> PeopleTables:
+        """Imports and exports people."""
+
+    @property
+    def profiles(self) -> Profiles:
+        """What people say about themselves."""
+
+    @property
+    def registration(self) -> Register:
+        """Lets strangers in, where that is wanted."""
+
 
 class Call(msgspec.Struct, frozen=True):
     """One request, ready to be served."""
@@ -99,6 +135,8 @@ class Call(msgspec.Struct, frozen=True):
     agent: str = ""
     """The User-Agent that was sent."""
     request_id: str = ""
+    host_tenant: TenantId | None = None
+    """The tenant to which the request's host belongs."""
 
     @property
     def actor(self) -> Actor:
@@ -156,9 +194,16 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     body_optional: bool = False
     takes_idempotency_key: bool = False
     takes_if_match: bool = False
+    step_up: bool | Callable[[Call], bool] = False
+    """Whether the session's person must have proved it anew within five minutes; no API key may call it then."""
+    decided_in_ledger: bool = False
+    """Everything is decided in a ledger's transaction, which confirms the caller's rights itself."""
     gives_etag: bool = False
     """Its answer is one order, whose version stands in the ETag; a GET then takes If-None-Match."""
     body_example: Mapping[str, Any] | None = None
+    takes_csv: bool = False
+    """A body of text/csv is taken as the field `csv`."""
+    answers_csv: bool = False
 
     @property
     def operation_id(self) -> str:

@@ -1,8 +1,11 @@
 """Say what every field of the API means, once, by its name; exceptions name their schema."""
 
+from oms_app.api import people_descriptions, sign_in_descriptions
 from oms_app.flow.publishing import PUBLIC_KINDS
 
 _OF_SCHEMA = {
+    **people_descriptions.OF_SCHEMA,
+    **sign_in_descriptions.OF_SCHEMA,
     ("Verdict", "limit"): "The limit that was met.",
     ("Verdict", "code"): "Short stable word for the reason.",
     ("Problem", "status"): "The HTTP status again.",
@@ -72,12 +75,15 @@ _OF_SCHEMA = {
     ("Position", "book"): "Sub-book: a strategy id, MANUAL, EXTERNAL, or NET for the account as a whole.",
     ("ApiKeyRequest", "name"): "What people call this key.",
     ("ApiKey", "name"): "What people call this key.",
+    ("ApiKeyChange", "name"): "What people call this key.",
     ("Account", "name"): "What people call this account.",
     ("Connection", "name"): "What people call this connection.",
     ("Instrument", "name"): "Full name.",
 }
 
 _DESCRIPTIONS = {
+    **people_descriptions.DESCRIPTIONS,
+    **sign_in_descriptions.OF_FIELD,
     "access_token": "The token for Authorization: Bearer; lives at most 15 minutes.",
     "accepted": "How many orders were accepted on the present risk day.",
     "accepted_at": "When the order was accepted or denied.",
@@ -228,7 +234,16 @@ _DESCRIPTIONS = {
     "last_error": "Why the last attempt failed.",
     "last_heard_at": "When the broker was heard last.",
     "last_status_code": "HTTP status of the last attempt.",
-    "last_used_at": "When the key was used last; to the day.",
+    "last_used_at": "When it was used last; to the minute.",
+    "last_used_address": "From which address the key was used last.",
+    "is_test": "true: the key begins with oms_test_ and reaches only accounts that are routed to a simulated broker.",
+    "networks": "IPv4 and IPv6 networks (CIDR) from which alone the key may be used; none: from anywhere.",
+    "requests_per_s": "How many requests a second the key may send, of each kind; null: the system's own limit.",
+    "burst": "How many requests the key may send at once; null: twice requests_per_s.",
+    "overlap_s": "For how long the old secret still works, in seconds, at most 7 days.",
+    "rotated_at": "When the key got its present secret; null for its first.",
+    "previous_prefix": "The first characters of the secret before the present one.",
+    "previous_until": "Until when the secret before the present one works.",
     "latency_ms": "Mean time of a call in milliseconds.",
     "lease_expires_at": "Until when a session process holds the connection.",
     "lease_token": "Number of the hold on the connection under which it was sent.",

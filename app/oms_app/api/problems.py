@@ -14,12 +14,18 @@ PROBLEM_TYPE = "application/problem+json"
 
 STATUS_OF_CODE: dict[str, tuple[int, str]] = {
     "bad_request": (400, "The request cannot be read"),
+    "unknown_host": (400, "The request is for another host"),
     "malformed_json": (400, "The body is not valid JSON"),
     "unauthenticated": (401, "Sign in first"),
     "invalid_token": (401, "The token or key is not valid"),
     "invalid_credentials": (401, "E-mail or password is wrong"),
+    "totp_required": (401, "The code of your second factor is needed"),
+    "invalid_code": (401, "The code is not valid"),
     "csrf_failed": (401, "The CSRF token is missing or wrong"),
     "not_permitted": (403, "You may not do this"),
+    "step_up_required": (403, "Prove who you are anew"),
+    "address_not_allowed": (403, "The key may not be used from this address"),
+    "cross_site": (403, "Another site asked for this"),
     "not_found": (404, "There is no such thing"),
     "unknown_account": (404, "There is no such account"),
     "unknown_order": (404, "There is no such order"),
@@ -133,4 +139,7 @@ def problem_of(error: KernelError | FlowError, at: str = "") -> Problem:
     """The problem that tells of an error of kernel or flow; `at` leads the field's path in bulk requests."""
     errors = [FieldError(at + error.field, error.detail, fix_of(error))] if error.field else []
     fix = {"fix": fix_of(error)} if not errors and has_fix(error) else {}
-    return Problem(error.code, error.detail, errors=errors, extra={**fix, **getattr(error, "extra", {})})
+    wait_s = getattr(error, "retry_after_s", None)
+    headers = {"Retry-After": str(wait_s)} if wait_s is not None else None
+    extra = {**fix, **getattr(error, "extra", {})}
+    return Problem(error.code, error.detail, errors=errors, extra=extra, headers=headers)

@@ -8,22 +8,27 @@ from flask import Request, Response, request
 from structlog.contextvars import bind_contextvars
 from werkzeug.datastructures import Headers, MultiDict
 
-from oms_app.api.authentication import caller_of
+from oms_app.api.authentication import admit, unknown_here
 from oms_app.api.bodies import load
 from oms_app.api.call import Access, Answer, ApiServices, Call, Endpoint
 from oms_app.api.json_text import NotJson, decode, encode
 from oms_app.api.problems import FieldError, Problem
-from oms_app.api.rate_limit import Bucket, RateLimiter
+from oms_app.api.proving import confirm, recognised, require_step_up
+from oms_app.api.quotas import Quotas
+from oms_app.api.rate_limit import Grant
 from oms_app.api.requests import current_request_id, tell_limits
 from oms_app.api.schema_from_struct import make_schema
+from oms_app.flow.errors import FlowError
+from oms_app.flow.known_callers import Caller
 from oms_app.flow.scopes import Scope
+from oms_kernel.domain.errors import KernelError
 
 MAX_IDEMPOTENCY_KEY = 255
 _NO_FIELDS = make_schema("Empty", {})
 _VERSION = re.compile(r'(?:W/)?"v([0-9]{1,18})"\Z', re.ASCII)
 
 
-def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -> Callable[..., Response]:
+def make_view(endpoint: Endpoint, services: ApiServices, quotas: Quotas) -> Callable[..., Response]:
     """The Flask view of an endpoint. Raises ValueError when it declares no permission."""
     scope = endpoint.scope
     if scope not in (Access.PUBLIC, Access.AUTHENTICATED) and scope not in set(Scope):
@@ -31,27 +36,39 @@ def make_view(endpoint: Endpoint, services: ApiServices, limiter: RateLimiter) -
 
     def serve(**path: Any) -> Response:
         http: Request = request._get_current_object()  # type: ignore[attr-defined]
-        caller = None if scope == Access.PUBLIC else caller_of(http, services.identity)
-        if isinstance(scope, Scope) and caller is not None and scope not in caller.principal.scopes:
-            raise Problem("not_permitted", f"this needs the scope {scope.value}", extra={"scope": scope.value})
+        if (refusal := quotas.at_door(endpoint.bucket, http.remote_addr or "")) is not None:
+            raise _too_many(refusal)
+        caller = recognised(endpoint, http, services.identity)
+        if caller is not None:
+            admit(caller, http.remote_addr or "", services.identity)
+        host_tenant = services.hosts.tenant_of(http.host)
+        if caller is not None and host_tenant not in (None, caller.principal.tenant_id):
+            raise unknown_here(caller)
         who = caller.principal.principal_id if caller is not None else f"address:{http.remote_addr}"
         if caller is not None:
             bind_contextvars(tenant_id=caller.principal.tenant_id, principal=who)
         if path:
             bind_contextvars(**{name: str(value) for name, value in path.items()})
-        _limit(limiter, endpoint.bucket, who, http)
-        call = Call(
-            services=services,
-            caller=caller,
-            body=_body(endpoint, http),
-            query=_query(endpoint, http.args),
-            idempotency_key=_idempotency_key(http) if endpoint.takes_idempotency_key else None,
-            if_match=_if_match(http) if endpoint.takes_if_match else None,
-            remote=http.remote_addr or "",
-            agent=http.headers.get("User-Agent", ""),
-            request_id=current_request_id(),
-        )
-        answer = endpoint.view(call, **{name: str(value) for name, value in path.items()})
+        _limit(quotas, endpoint, caller, http)
+        try:
+            call = Call(
+                services=services,
+                caller=caller,
+                body=_body(endpoint, http),
+                query=_query(endpoint, http.args),
+                idempotency_key=_idempotency_key(http) if endpoint.takes_idempotency_key else None,
+                if_match=_if_match(http) if endpoint.takes_if_match else None,
+                remote=http.remote_addr or "",
+                agent=http.headers.get("User-Agent", ""),
+                request_id=current_request_id(),
+                host_tenant=host_tenant,
+            )
+            require_step_up(endpoint, call)
+            answer = endpoint.view(call, **{name: str(value) for name, value in path.items()})
+        except (Problem, FlowError, KernelError):
+            confirm(caller)
+            raise
+        confirm(caller)
         response = respond(answer)
         if endpoint.gives_etag and endpoint.method == "GET" and "If-None-Match" in request.headers:
             response.make_conditional(request)
@@ -85,23 +102,23 @@ def respond(answer: Answer) -> Response:
     return response
 
 
-def _limit(limiter: RateLimiter, bucket: Bucket, who: str, http: Request) -> None:
-    grant = limiter.take(bucket, who)
+def _limit(quotas: Quotas, endpoint: Endpoint, caller: Caller | None, http: Request) -> None:
+    if caller is None:
+        grant = quotas.of_caller(endpoint.bucket, f"address:{http.remote_addr}", None)
+    else:
+        own = caller.terms.quota if caller.terms is not None else None
+        principal = caller.principal
+        grant = quotas.of_caller(endpoint.bucket, principal.principal_id, principal.tenant_id, own)
     if grant is None:
         return
-    headers = {
-        "X-RateLimit-Limit": str(grant.limit),
-        "X-RateLimit-Remaining": str(grant.remaining),
-        "X-RateLimit-Reset": str(int(grant.wait_s) + 1 if grant.wait_s else 0),
-    }
     if not grant.allowed:
-        headers["Retry-After"] = str(int(grant.wait_s) + 1)
-        raise Problem(
-            "too_many_requests",
-            f"the limit of {bucket.value} is used up; wait {grant.wait_s:.1f} s",
-            headers=headers,
-        )
-    tell_limits(http.environ, list(headers.items()))
+        raise _too_many(grant)
+    tell_limits(http.environ, grant.headers())
+
+
+def _too_many(grant: Grant) -> Problem:
+    detail = f"the limit {grant.policy} is used up; wait {grant.wait_s:.1f} s"
+    return Problem("too_many_requests", detail, headers=dict(grant.headers()))
 
 
 def _body(endpoint: Endpoint, http: Request) -> Any:
@@ -109,6 +126,8 @@ def _body(endpoint: Endpoint, http: Request) -> Any:
         data = http.get_data(cache=True)
         if not data:
             return endpoint.body.read({}) if endpoint.body is not None else None
+    if endpoint.takes_csv and endpoint.body is not None and http.mimetype == "text/csv":
+        return endpoint.body.read({"csv": _csv_text(http)})
     if http.content_type != "application/json" and http.mimetype != "application/json":
         raise Problem(
             "unsupported_media_type",
@@ -120,6 +139,14 @@ def _body(endpoint: Endpoint, http: Request) -> Any:
     except NotJson as error:
         raise Problem("malformed_json", f"the body is not valid JSON: {error}") from None
     return endpoint.body.read(value) if endpoint.body is not None else load(_NO_FIELDS, value)
+
+
+def _csv_text(http: Request) -> str:
+    try:
+        return http.get_data().decode("utf-8")
+    except UnicodeDecodeError:
+        error = FieldError("csv", "is not UTF-8", "save the table as CSV in UTF-8")
+        raise Problem("invalid_request", "the table is not UTF-8", errors=[error]) from None
 
 
 def _query(endpoint: Endpoint, arguments: "MultiDict[str, str]") -> dict[str, Any]:

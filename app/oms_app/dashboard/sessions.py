@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 
 from flask import Request, Response
 
+from oms_app.flow.audit import Actor
 from oms_app.flow.identity import Caller, Identity, InvalidToken, TokenPair
 from oms_app.flow.tokens import TokenSigner
 
 ACCESS_COOKIE = "oms_access"
 REFRESH_COOKIE = "oms_renewal"
 LOGIN_COOKIE = "oms_login"
+DEVICE_COOKIE = "oms_device"
+DEVICE_LIFETIME_S = 90 * 24 * 3600
 LOGIN_PATH = "/login"
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-TOKEN"
@@ -46,7 +49,7 @@ class Sessions:
         if token is None:
             return None
         try:
-            return self._identity.refresh(token)
+            return self._identity.refresh(token, actor_of(request))
         except InvalidToken:
             return None
 
@@ -54,11 +57,13 @@ class Sessions:
         """Set the session's cookies."""
         self._set(response, ACCESS_COOKIE, pair.access_token, "/", self._lifetime_s)
         self._set(response, REFRESH_COOKIE, pair.refresh_token, LOGIN_PATH, self._lifetime_s)
+        if pair.device_token:
+            self._set(response, DEVICE_COOKIE, pair.device_token, LOGIN_PATH, DEVICE_LIFETIME_S)
 
-    def end(self, response: Response, caller: Caller | None) -> None:
+    def end(self, request: Request, response: Response, caller: Caller | None) -> None:
         """Close the session and forget its cookies."""
         if caller is not None and caller.session_id is not None:
-            self._identity.sign_out(caller.session_id)
+            self._identity.sign_out(caller.session_id, actor_of(request, caller))
         for name, path in ((ACCESS_COOKIE, "/"), (REFRESH_COOKIE, LOGIN_PATH)):
             response.delete_cookie(name, path=path, secure=self._secure, httponly=True, samesite="Strict")
 
@@ -71,9 +76,9 @@ class Sessions:
         return _is_same(_given(request), self.form_token(caller))
 
     def begin_login(self, request: Request, response: Response) -> None:
-        """Give a browser that has none the cookie which its sign-in form is tied to."""
+        """Give a browser that has none the cookie which its forms are tied to while nobody is signed in."""
         if not request.cookies.get(LOGIN_COOKIE):
-            self._set(response, LOGIN_COOKIE, self.login_nonce(request), LOGIN_PATH, None)
+            self._set(response, LOGIN_COOKIE, self.login_nonce(request), "/", None)
 
     def login_nonce(self, request: Request) -> str:
         """The browser's sign-in cookie, or the one that it will get with this answer."""
@@ -83,17 +88,26 @@ class Sessions:
         return known
 
     def login_token(self, request: Request) -> str:
-        """What the sign-in form must carry."""
+        """What the sign-in form, and every other form without a session, must carry."""
         return self._signer.derive("dashboard sign-in", self.login_nonce(request))
 
     def is_own_login(self, request: Request) -> bool:
-        """Whether a sign-in came from our form in this browser."""
+        """Whether a request without a session came from our form in this browser."""
         return bool(request.cookies.get(LOGIN_COOKIE)) and _is_same(_given(request), self.login_token(request))
 
     def _set(self, response: Response, name: str, value: str, path: str, max_age: int | None) -> None:
         response.set_cookie(
             name, value, max_age=max_age, path=path, secure=self._secure, httponly=True, samesite="Strict"
         )
+
+
+def actor_of(request: Request, caller: Caller | None = None) -> Actor:
+    """Who acts and from where, for the audit trail."""
+    return Actor(
+        principal_id=caller.principal.principal_id if caller is not None else "",
+        address=request.remote_addr or "",
+        agent=request.headers.get("User-Agent", ""),
+    )
 
 
 def renew_in(caller: Caller, now: datetime) -> int:

@@ -1,6 +1,7 @@
-"""Who was recognised a moment ago, by the hash of token or key; a row is read again before its word is a second old.
+"""Who was recognised, by the hash of token or key, and at which auth epoch; what it is worth the present epoch says.
 
-While one request reads it again the others go on with what is known, so that a busy key does not stop all of them.
+Nothing here is believed because it is young. A caller counts as long as the tenant's epoch is the one at which it was
+read: what is taken from anybody moves the epoch in the same transaction, and every process sees that at once.
 """
 
 import threading
@@ -10,78 +11,54 @@ from datetime import datetime
 
 import msgspec
 
+from oms_app.flow.key_terms import KeyTerms
 from oms_app.flow.principal import Principal
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks: the principal, and the session when a person signed in."""
+    """Who asks: the principal, and the session when a person signed in, or the terms of the key.
+
+    epoch: the tenant's auth epoch when this was read.
+    """
 
     principal: Principal
     session_id: str | None
     expires_at: datetime | None
+    epoch: int = 0
+    terms: KeyTerms | None = None
 
-
-class _Known(msgspec.Struct):
-    caller: Caller
-    checked_at: datetime
-    is_rechecked: bool = False
+    @property
+    def user_id(self) -> str | None:
+        """The person who is signed in; None for a key."""
+        kind, _, own_id = self.principal.principal_id.partition(":")
+        return own_id if kind == "user" and self.session_id is not None else None
 
 
 class KnownCallers:
-    """A memory of one process; thread-safe. Nothing in it is believed longer than twice `recheck_s`."""
+    """A memory of one process; thread-safe. Those remembered longest ago are forgotten first."""
 
-    def __init__(self, clock: Callable[[], datetime], *, recheck_s: float, remembered: int) -> None:
+    def __init__(self, clock: Callable[[], datetime], *, remembered: int) -> None:
         self._clock = clock
-        self._recheck_s = recheck_s
         self._remembered = remembered
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[str, Caller] = OrderedDict()
         self._lock = threading.Lock()
 
-    def known_or_read(self, digest: str, read: Callable[[datetime], Caller]) -> Caller:
-        """The caller as remembered, or as `read` tells it now; what `read` raises forgets the caller."""
-        caller = self._recall(digest)
-        if caller is not None:
-            return caller
-        now = self._clock()
-        try:
-            caller = read(now)
-        except BaseException:
-            self._forget_one(digest)
-            raise
-        with self._lock:
-            self._known[digest] = _Known(caller=caller, checked_at=now)
-            while len(self._known) > self._remembered:
-                self._known.popitem(last=False)
+    def get(self, digest: str) -> Caller | None:
+        """The caller as it was read last, unless it has expired."""
+        caller = self._known.get(digest)
+        if caller is not None and caller.expires_at is not None and caller.expires_at <= self._clock():
+            self.forget(digest)
+            return None
         return caller
 
-    def forget(self, concerned: Callable[[Caller], bool]) -> None:
-        """Believe nothing more of these callers."""
+    def keep(self, digest: str, caller: Caller) -> None:
+        """Remember the caller."""
         with self._lock:
-            for digest in [digest for digest, known in self._known.items() if concerned(known.caller)]:
-                del self._known[digest]
+            self._known[digest] = caller
+            while len(self._known) > self._remembered:
+                self._known.popitem(last=False)
 
-    def _forget_one(self, digest: str) -> None:
+    def forget(self, digest: str) -> None:
+        """Remember nothing of it."""
         with self._lock:
             self._known.pop(digest, None)
-
-    def _recall(self, digest: str) -> Caller | None:
-        known = self._known.get(digest)
-        if known is None:
-            return None
-        now = self._clock()
-        if known.caller.expires_at is not None and known.caller.expires_at <= now:
-            self._forget_one(digest)
-            return None
-        age_s = (now - known.checked_at).total_seconds()
-        if 0 <= age_s < self._recheck_s:
-            return known.caller
-        if 0 <= age_s < 2 * self._recheck_s and not self._begins_to_recheck(known):
-            return known.caller
-        return None
-
-    def _begins_to_recheck(self, known: _Known) -> bool:
-        """True for the first who asks: it reads the row again."""
-        with self._lock:
-            begins = not known.is_rechecked
-            known.is_rechecked = True
-            return begins

@@ -10,10 +10,11 @@ import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from oms_app.flow.common_passwords import why_common
 from oms_kernel.domain.errors import InvalidRequest
 
-SHORTEST, LONGEST = 12, 256
-"""Characters. Long enough not to be guessed, short enough that hashing stays cheap."""
+SHORTEST, LONGEST = 12, 128
+"""Characters. Long enough not to be guessed, short enough that hashing stays cheap. Nothing is cut off."""
 
 
 class HashingCost(msgspec.Struct, frozen=True):
@@ -34,12 +35,15 @@ class Passwords:
         self._wait_s = wait_s
         self._nobody: str | None = None
 
-    def hash(self, password: str) -> str:
-        """The PHC text to store. Raises InvalidRequest on a password that is too short or too long."""
-        if not SHORTEST <= len(password) <= LONGEST:
-            raise InvalidRequest(f"a password has {SHORTEST} to {LONGEST} characters", field="password")
-        with self._places:
+    def hash(self, password: str, *, field: str = "password") -> str:
+        """The PHC text to store. Raises InvalidRequest on a password that is too short, too long or too common."""
+        check_new_password(password, field=field)
+        if not self._places.acquire(timeout=self._wait_s):
+            raise Overloaded
+        try:
             return self._hasher.hash(password)
+        finally:
+            self._places.release()
 
     def verify(self, stored: str | None, password: str) -> bool:
         """Whether the password is right; None for an unknown user takes as long as a wrong password.
@@ -51,7 +55,8 @@ class Passwords:
         try:
             if stored is None:
                 self._nobody = self._nobody or self._hasher.hash("a password that nobody has")
-            correct = self._matches(stored or self._nobody or "", password[: LONGEST + 1])
+            # Passwords of up to 256 characters were taken once: they sign in still.
+            correct = self._matches(stored or self._nobody or "", password[: 2 * LONGEST + 1])
             return correct and stored is not None
         finally:
             self._places.release()
@@ -60,11 +65,25 @@ class Passwords:
         """Whether the hash was made at another cost and should be renewed at this sign-in."""
         return self._hasher.check_needs_rehash(stored)
 
+    def rehash(self, password: str) -> str:
+        """The hash of a password that is right already, however common it is, at the present cost."""
+        with self._places:
+            return self._hasher.hash(password)
+
     def _matches(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def check_new_password(password: str, *, field: str = "password") -> None:
+    """Nothing, when the password may be chosen. Raises InvalidRequest: length and commonness count, nothing else."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise InvalidRequest(f"a password has {SHORTEST} to {LONGEST} characters", field=field)
+    why = why_common(password)
+    if why:
+        raise InvalidRequest(f"this password is too easy to guess: {why}", field=field)
 
 
 class Overloaded(Exception):

@@ -14,16 +14,21 @@ class Outdated(Exception):
 
 
 class Proof:
-    """How a request was recognised: at which auth epoch, and what recognises it anew.
+    """How one request was recognised: at which auth epoch, and what recognises it anew.
 
-    again: the principal as of now. Raises InvalidToken, NotPermitted. is_confirmed: the epoch was the present one when
-    the request was decided.
+    read: (the principal as of now, the epoch at which it was read); raises when it may not ask any more.
+    is_confirmed: the epoch was the present one when the request was decided.
     """
 
-    def __init__(self, epoch: int, again: "Callable[[], Principal]") -> None:
+    def __init__(self, epoch: int, read: "Callable[[], tuple[Principal, int]]") -> None:
         self.epoch = epoch
-        self.again = again
         self.is_confirmed = False
+        self._read = read
+
+    def again(self) -> "Principal":
+        """The principal as of now, with this proof. Raises what `read` raises."""
+        principal, self.epoch = self._read()
+        return msgspec.structs.replace(principal, proof=self)
 
     def confirm(self, present_epoch: int) -> None:
         """Nothing, when nothing was taken from anybody since. Raises Outdated."""

@@ -1,13 +1,12 @@
 """A tenant in, its auth epoch out: a number that grows, in the same transaction, with each right that is taken away.
 
-Guarantee: whoever was recognised at an epoch that is still the present one has lost nothing since. Bump after the
-change and before the log records it: everybody locks in this order, so that nobody waits in a circle.
+Guarantee: whoever was recognised at an epoch that is still the present one has lost nothing since.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -38,25 +37,26 @@ def read_by(driver: sqlite3.Connection, tenant_id: TenantId) -> int:
 
 
 def bump(unit: RowsUnit, *tenant_ids: TenantId | str) -> None:
-    """Let everybody of these tenants be recognised anew from this commit on.
+    """Let everybody of these tenants be recognised anew from this unit's commit on.
 
-    Part of each change of a membership, role, key, user, session or tenant that takes something away.
+    Part of each change of a membership, role, key, user, session or tenant that takes something away. The epochs move
+    when the unit ends, after all its other statements, so that units never wait for each other in a circle.
     """
-    _bump(unit, tenant_ids)
+    unit.bumped.update(str(tenant_id) for tenant_id in tenant_ids)
 
 
 def bump_user(unit: RowsUnit, user_id: str) -> None:
     """The same for every tenant to which the person belongs: for changes of the user."""
     own = select(USER_TENANTS.c.tenant_id).where(USER_TENANTS.c.user_id == user_id)
-    _bump(unit, unit.connection.execute(own).scalars())
+    bump(unit, *unit.connection.execute(own).scalars())
 
 
-def _bump(unit: RowsUnit, tenant_ids: Iterable[str]) -> None:
-    postgres = unit.connection.dialect.name == "postgresql"
-    # In a fixed order, so that two of these never wait for each other.
-    for tenant_id in sorted({str(tenant_id) for tenant_id in tenant_ids}):
+def move(connection: Connection, tenant_ids: Collection[str]) -> None:
+    """What the store does with the tenants of `bump` right before it commits."""
+    postgres = connection.dialect.name == "postgresql"
+    for tenant_id in sorted(tenant_ids):  # a fixed order
         row = {"tenant_id": tenant_id, "epoch": 1}
         statement = postgres_insert(AUTH_EPOCHS).values(row) if postgres else sqlite_insert(AUTH_EPOCHS).values(row)
-        unit.connection.execute(
+        connection.execute(
             statement.on_conflict_do_update(index_elements=["tenant_id"], set_={"epoch": AUTH_EPOCHS.c.epoch + 1})
         )

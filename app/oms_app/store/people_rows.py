@@ -67,6 +67,11 @@ def tenants_of(unit: RowsUnit, user_id: str) -> Sequence[TenantId]:
     return [TenantId(found) for found in unit.connection.execute(query.order_by(USER_TENANTS.c.tenant_id)).scalars()]
 
 
+def all_tenants(unit: RowsUnit) -> Sequence[TenantId]:
+    """Every tenant to which somebody belongs."""
+    return [TenantId(found) for found in unit.connection.execute(select(USER_TENANTS.c.tenant_id).distinct()).scalars()]
+
+
 def tenant_by_slug(unit: RowsUnit, slug: str) -> TenantId | None:
     """The tenant of this name."""
     found = unit.connection.scalar(select(TENANT_DIRECTORY.c.tenant_id).where(TENANT_DIRECTORY.c.slug == slug))
@@ -114,11 +119,9 @@ def named_tenant(unit: RowsUnit, found: Membership) -> NamedTenant:
     )
 
 
-REQUIRE_SECOND_FACTOR = "require_second_factor"
+REQUIRE_SECOND_FACTOR = "require_totp"
 """The setting of a tenant whose members can do nothing there without a second factor."""
 
 
 def _user(row: AnyRow) -> UserRow:
-    return UserRow(
-        user_id=row.user_id, email=row.email, password_hash=row.password_hash, is_active=bool(row.is_active)
-    )
+    return UserRow(user_id=row.user_id, email=row.email, password_hash=row.password_hash, is_active=bool(row.is_active))

@@ -122,10 +122,7 @@ def revoke(
     if but is not None:
         wanted.append(USER_SESSIONS.c.session_id != but)
     ended = unit.connection.execute(
-        update(USER_SESSIONS)
-        .where(*wanted)
-        .values(revoked_at=now, updated_at=unit.now)
-        .returning(*USER_SESSIONS.c)
+        update(USER_SESSIONS).where(*wanted).values(revoked_at=now, updated_at=unit.now).returning(*USER_SESSIONS.c)
     ).all()
     auth_epochs.bump(unit, *{row.tenant_id for row in ended})
     return [_session(row) for row in ended]

@@ -24,9 +24,7 @@ def list_keys(unit: RowsUnit) -> Sequence[SigningKeyRow]:
     """All keys, the newest first."""
     query = select(SIGNING_KEYS).order_by(SIGNING_KEYS.c.created_at.desc(), SIGNING_KEYS.c.key_id)
     return [
-        SigningKeyRow(
-            key_id=row.key_id, secret=bytes(row.secret), retired_at=row.retired_at, created_at=row.created_at
-        )
+        SigningKeyRow(key_id=row.key_id, secret=bytes(row.secret), retired_at=row.retired_at, created_at=row.created_at)
         for row in unit.connection.execute(query)
     ]
 

@@ -287,6 +287,7 @@ class RowsUnit(Protocol):
     now: datetime
     appended: list[LedgerId]
     sealer: KeySealer | None
+    bumped: set[str]
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ import structlog
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.routing import Directory
 from oms_app.store.unit_of_work import StoreUnavailable
-from oms_app.stream.requests import Refused, Wish, caller_of, cors_headers, headers_of, wish_of
+from oms_app.stream.requests import HEALTH_PATHS, Refused, Wish, caller_of, cors_headers, headers_of, wish_of
 from oms_app.stream.tail import LedgerTail, Listener, Tails
 from oms_kernel.domain.ids import LedgerId
 
@@ -25,10 +25,10 @@ COALESCE_S = 0.01
 LONGEST_COALESCE_S = 0.1
 COALESCE_PER_LISTENER_S = 0.0003
 KEEP_ALIVE_S = 15.0
-RECHECK_S = 2.0
+LOOK_S = 0.5
+"""How often the auth epochs of all tenants that listen are read, in one statement: what was revoked closes streams."""
 SEND_LIMIT_S = 10.0
 """A reader that takes nothing for so long is cut."""
-HEALTH_PATHS = frozenset({"/healthz", "/health/live"})
 log = structlog.get_logger(__name__)
 
 Scope = Mapping[str, Any]
@@ -47,7 +47,10 @@ class StreamApp:
         self._directory = directory
         self._url = url
         self._keep_alive_s = keep_alive_s
-        self._open: set[Listener] = set()
+        self._open: dict[Listener, Caller] = {}
+        self._outdated: set[Listener] = set()
+        """Those to be recognised anew: something was taken from somebody of their tenant."""
+        self._watcher: asyncio.Task[None] | None = None
         self._is_closing = False
 
     @property
@@ -95,7 +98,9 @@ class StreamApp:
         tail, listener = await self._tails.listen(
             caller.principal.tenant_id, ledger_id, wish.after_seq, accounts, wish.kinds
         )
-        self._open.add(listener)
+        self._open[listener] = caller
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch())
         gone = asyncio.create_task(_disconnected(receive))
         gone.add_done_callback(lambda _: listener.woken.set())
         try:
@@ -108,7 +113,8 @@ class StreamApp:
             log.info("a listener was cut", principal=caller.principal.principal_id, error=repr(error))
         finally:
             gone.cancel()
-            self._open.discard(listener)
+            self._open.pop(listener, None)
+            self._outdated.discard(listener)
             self._tails.leave(tail, listener)
 
     async def _feed(
@@ -120,8 +126,7 @@ class StreamApp:
         gone: asyncio.Task[None],
     ) -> None:
         """Send events until the listener leaves, its permission ends or the server closes."""
-        checked_at = sent_at = time.monotonic()
-        idle_s = min(RECHECK_S, self._keep_alive_s)
+        sent_at = time.monotonic()
         await _push(send, b"retry: 1000\n: listening after %d\n\n" % listener.position)
         try:
             while not (gone.done() or self._is_closing):
@@ -133,17 +138,51 @@ class StreamApp:
                     await asyncio.wait({gone}, timeout=self._coalesce_s())
                 elif listener.position >= tail.head:
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(idle_s):
+                        async with asyncio.timeout(self._idle_s(listener)):
                             await listener.woken.wait()
                 now = time.monotonic()
-                if now - checked_at >= RECHECK_S:
-                    checked_at = now
-                    await asyncio.to_thread(caller_of, headers, self._identity)
+                if listener in self._outdated or self._is_over(listener):
+                    self._outdated.discard(listener)
+                    await self._recognise(listener, headers)
                 if now - sent_at >= self._keep_alive_s:
                     sent_at = now
                     await _push(send, b": still here\n\n")
         except Refused as refusal:
             await _push(send, b"event: closed\ndata: %s\n\n" % refusal.body())
+
+    async def _watch(self) -> None:
+        """Wake whoever must be recognised anew, as long as somebody listens. A database that is away tells nothing."""
+        while self._open and not self._is_closing:
+            await asyncio.sleep(LOOK_S)
+            tenants = {caller.principal.tenant_id for caller in self._open.values()}
+            try:
+                epochs = await asyncio.to_thread(self._identity.epochs, tenants)
+            except StoreUnavailable:
+                continue
+            for listener, caller in self._open.items():
+                if epochs.get(caller.principal.tenant_id, caller.epoch) != caller.epoch:
+                    self._outdated.add(listener)
+                    listener.woken.set()
+
+    async def _recognise(self, listener: Listener, headers: dict[str, str]) -> None:
+        """Nothing, when the listener may still hear the same. Raises Refused."""
+        try:
+            caller = await asyncio.to_thread(caller_of, headers, self._identity)
+        except StoreUnavailable:
+            self._outdated.add(listener)  # there is nothing to tell it meanwhile; the next look asks again
+            return
+        if caller.principal.account_ids != self._open[listener].principal.account_ids:
+            raise Refused(403, "not_permitted", "the accounts that you may see have changed; connect again")
+        self._open[listener] = caller
+
+    def _is_over(self, listener: Listener) -> bool:
+        left_s = self._identity.lasts_s(self._open[listener])
+        return left_s is not None and left_s <= 0
+
+    def _idle_s(self, listener: Listener) -> float:
+        """How long the listener may be left alone: until a sign of life is due, or its token ends."""
+        left_s = self._identity.lasts_s(self._open[listener])
+        return self._keep_alive_s if left_s is None else min(self._keep_alive_s, max(LOOK_S / 10, left_s))
 
     def _coalesce_s(self) -> float:
         """How long the next events gather: with many listeners fewer and longer bundles."""

@@ -14,6 +14,7 @@ from oms_app.api.order_fields import order_schema, read_draft
 from oms_app.api.order_json import order_document
 from oms_app.api.paths import also_oms, v1
 from oms_app.api.problems import FieldError, Problem, problem_of
+from oms_app.api.quotas import Quotas
 from oms_app.api.rate_limit import Bucket
 from oms_app.api.requests import current_request_id
 from oms_app.api.routes.orders import idempotency, item_problem, replayed_header
@@ -181,8 +182,10 @@ def _failed(index: int, problem: Problem, client_order_id: str | None) -> dict[s
 def _charge(call: Call, orders: int) -> None:
     """A bulk draws a token for each order, so that it is no way around the limit."""
     if orders > 1:
-        limiter = current_app.extensions["oms_rate_limiter"]
-        limiter.take(Bucket.ORDERS, call.principal.principal_id, orders - 1)
+        principal, terms = call.principal, call.caller.terms if call.caller is not None else None
+        own = terms.quota if terms is not None else None
+        quotas: Quotas = current_app.extensions["oms_quotas"]
+        quotas.charge(Bucket.ORDERS, principal.principal_id, principal.tenant_id, own, orders - 1)
 
 
 def _check_size(size: int, field: str) -> None:
@@ -200,6 +203,7 @@ ENDPOINTS = (
         method="POST",
         path=v1("/orders/bulk"),
         view=place_orders,
+        decided_in_ledger=True,
         scope=Scope.PLACE_ORDERS,
         tag="orders",
         body=BulkBody(),
@@ -213,6 +217,7 @@ ENDPOINTS = (
         method="POST",
         path=v1("/orders/bulk/cancel"),
         view=cancel_orders,
+        decided_in_ledger=True,
         scope=Scope.CANCEL_ORDERS,
         tag="orders",
         body=CancelManyBody(),
@@ -226,6 +231,7 @@ ENDPOINTS = (
         method="POST",
         path=v1("/orders/cancel-all"),
         view=cancel_all_orders,
+        decided_in_ledger=True,
         scope=Scope.CANCEL_ORDERS,
         tag="orders",
         body=SchemaBody(

@@ -1,0 +1,57 @@
+"""A request in, who asks and that they may, out; and once more before the answer, where memory was believed at first.
+
+A route that a ledger's transaction decides begins with what this process remembers: that transaction reads the tenant's
+auth epoch itself. Whatever such a route answers without it is confirmed here.
+"""
+
+import msgspec
+from flask import Request
+
+from oms_app.api.authentication import caller_of
+from oms_app.api.call import Access, Call, Endpoint
+from oms_app.api.problems import Problem
+from oms_app.flow.identity import Caller, Identity
+from oms_app.flow.principal import Principal, Proof
+from oms_app.flow.scopes import Scope
+
+
+def recognised(endpoint: Endpoint, http: Request, identity: Identity) -> Caller | None:
+    """Who asks, permitted to call the endpoint; None on public routes. Raises Problem (401, 403), InvalidToken."""
+    if endpoint.scope == Access.PUBLIC:
+        return None
+    if not endpoint.decided_in_ledger:
+        return _permitted(endpoint, caller_of(http, identity))
+    caller = caller_of(http, identity, may_be_old=True)
+    if not _may(endpoint, caller):
+        caller = _permitted(endpoint, caller_of(http, identity))  # the right may have been given since
+
+    def read() -> tuple[Principal, int]:
+        fresh = _permitted(endpoint, caller_of(http, identity))
+        return fresh.principal, fresh.epoch
+
+    proof = Proof(caller.epoch, read)
+    return msgspec.structs.replace(caller, principal=msgspec.structs.replace(caller.principal, proof=proof))
+
+
+def confirm(caller: Caller | None) -> None:
+    """Nothing, when the caller may still ask: unless a transaction said so, it is read now. Raises as `recognised`."""
+    proof = caller.principal.proof if caller is not None else None
+    if proof is not None and not proof.is_confirmed:
+        proof.again()
+
+
+def require_step_up(endpoint: Endpoint, call: Call) -> None:
+    """Nothing, when the call needs no fresh proof of the person, or has one. Raises StepUpRequired."""
+    needed = endpoint.step_up(call) if callable(endpoint.step_up) else endpoint.step_up
+    if needed and call.caller is not None:
+        call.services.identity.sessions.require_step_up(call.caller)
+
+
+def _may(endpoint: Endpoint, caller: Caller) -> bool:
+    return not isinstance(endpoint.scope, Scope) or endpoint.scope in caller.principal.scopes
+
+
+def _permitted(endpoint: Endpoint, caller: Caller) -> Caller:
+    if not _may(endpoint, caller):
+        raise Problem("not_permitted", f"this needs the scope {endpoint.scope}", extra={"scope": str(endpoint.scope)})
+    return caller
