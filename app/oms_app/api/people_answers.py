@@ -14,7 +14,7 @@ Fields = dict[str, ma.fields.Field[Any]]
 
 def people_answers() -> dict[str, Fields]:
     """The fields of each schema by its name."""
-    settings = make_schema("TenantSettings", settings_fields())
+    settings = make_schema("SettingsOfTenant", settings_fields())
     belonging = make_schema(
         "ProfileTenant",
         {"tenant_id": IdText(), "name": _text(), "slug": _text(), "role": Word(Role), "is_current": Flag()},
