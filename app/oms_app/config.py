@@ -39,6 +39,7 @@ _HOST = re.compile(r"(\*|\.?[a-z0-9.-]+|\[?[0-9a-f:.]+\]?)\Z", re.ASCII)
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+KeptDays = Annotated[int, Meta(ge=1, le=36_500)]
 Count = Annotated[int, Meta(ge=1, le=1024)]
 
 
@@ -123,6 +124,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     smtp_from: str = "Order management <oms@localhost>"
     smtp_timeout_s: Seconds = 15
 
+    audit_dir: Path | None = None
+    audit_key_file: Path | None = None
+    keep_delivered_days: KeptDays = 7
+    keep_dead_deliveries_days: KeptDays = 30
+    keep_sign_ins_days: KeptDays = 7
+    keep_mail_days: KeptDays = 7
+    keep_audit_texts_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+
     send_window_s: Seconds = 10
     quote_max_age_s: Seconds = 5
     maximum_pause_s: Seconds = 10
@@ -156,6 +165,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _scheme(self) -> str:
         return "https" if self.tls_certificate is not None else "http"
+
+    @property
+    def audit_folder(self) -> Path:
+        """Where the checkpoints of the logs are written."""
+        return self.audit_dir or self.home / "audit"
+
+    @property
+    def audit_key(self) -> Path:
+        """The file of the key that signs them; made on first use."""
+        return self.audit_key_file or self.home / "audit_key"
 
     def shown(self) -> dict[str, Any]:
         """The settings for people: secrets and the passwords inside URLs are masked."""
@@ -220,6 +239,13 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
     )
     _check(settings)
     return settings
+
+
+def tls_of(settings: Settings) -> tuple[Path, Path] | None:
+    """(certificate, key) with which this system serves https itself, or None."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return settings.tls_certificate.expanduser(), settings.tls_key.expanduser()
 
 
 def mask_url(url: str) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from oms_app.bootstrap import Services, build_services, clock, create_app, new_id
+from oms_app.bootstrap import Services, build_checkpoints, build_services, clock, create_app, new_id
 from oms_app.bootstrap.collector import collect_rarely
 from oms_app.bootstrap.installation import build_name
-from oms_app.config import Settings
+from oms_app.config import Settings, tls_of
 from oms_app.flow.chores import Queue
+from oms_app.flow.retention import retention_of
 from oms_app.flow.sealing import Sealer
 from oms_app.lifeline import Pulse, holder_name
 from oms_app.store.config_rows import load_catalogue
@@ -20,6 +21,8 @@ from oms_kernel.domain.instrument import Instrument
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from oms_app.stream.edge import App
 
 
 def serve_api(settings: Settings, pulse: Pulse) -> None:
@@ -54,11 +57,20 @@ def serve_stream(settings: Settings, pulse: Pulse) -> None:
             signals=services.signals,
             poll_s=settings.poll_ms / 1000,
             beat=pulse.beat,
+            wrap=partial(_edge, settings, services),
+            tls=tls_of(settings),
         )
     finally:
         services.close()
     # granian's threads, embedded, abort the process when they meet the end of the interpreter.
     os._exit(0)
+
+
+def _edge(settings: Settings, services: Services, app: App) -> App:
+    from oms_app.flow.host_list import HostList
+    from oms_app.stream.edge import StreamEdge
+
+    return StreamEdge(app, settings, HostList(settings, lambda host: services.hosts.tenant_of(host) is not None))
 
 
 def serve_sessions(settings: Settings, pulse: Pulse) -> None:
@@ -134,6 +146,7 @@ def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) ->
     """Serve these queues and stand for leader of the schedules until SIGTERM."""
     from oms_app.workers.delivery import Deliverer
     from oms_app.workers.fan_out import FanOut
+    from oms_app.workers.housekeeping import Housekeeping
     from oms_app.workers.server import serve
     from oms_app.workers.sweeper import Sweeper
 
@@ -155,6 +168,8 @@ def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) ->
             deliverer=deliverer,
             sweeper=Sweeper(services.store, services.reader, services.control),
             mailing=services.mailing,
+            checkpoint=build_checkpoints(settings, services.store).turn,
+            housekeeping=Housekeeping(services.store, retention_of(settings)),
             signals=services.signals,
             redis_url=settings.redis_url,
             queues=queues,

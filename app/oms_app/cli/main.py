@@ -23,6 +23,7 @@ COMMANDS = {
     "queues": ("oms_app.cli.queues:queues", "Show the workers' queues, and list or replay what died in them."),
     "verify": ("oms_app.cli.verify:verify", "Fold every log afresh and compare every stored row."),
     "audit": ("oms_app.cli.audit:audit", "Check and export the audit trail."),
+    "auth": ("oms_app.cli.auth:auth", "Change the key that tokens are signed with."),
     "users": ("oms_app.cli.users:users", "Make, list and steer people, and give them new passwords."),
     "tenants": ("oms_app.cli.tenants:tenants", "Make, list, change, close and open tenants."),
     "members": ("oms_app.cli.members:members", "List, invite, change and remove members of a tenant."),

@@ -52,10 +52,13 @@ class Schedule(msgspec.Struct, frozen=True):
 DELIVER_WEBHOOK = "deliver_webhook"
 SEND_MAIL = "send_mail"
 SWEEP_ORDERS = "sweep_orders"
+WRITE_CHECKPOINTS = "write_checkpoints"
 PURGE_ANSWERS = "purge_answers"
 PURGE_DELIVERIES = "purge_deliveries"
 PURGE_SIGN_INS = "purge_sign_ins"
 PURGE_MAIL = "purge_mail"
+PURGE_AUDIT_TEXTS = "purge_audit_texts"
+INDEX_AUDIT = "index_audit"
 
 _HOUR_MS = 3_600_000
 _ACTORS = (
@@ -74,7 +77,7 @@ _ACTORS = (
     ),
     ActorSpec(
         PURGE_DELIVERIES,
-        "delete webhook deliveries made 7 days ago or dead for 30",
+        "delete webhook deliveries made, or given up, longer ago than they are kept",
         Queue.HOUSEKEEPING,
         60,
         600_000,
@@ -83,7 +86,7 @@ _ACTORS = (
     ),
     ActorSpec(
         PURGE_SIGN_INS,
-        "delete sign-ins that ended 7 days ago",
+        "delete sign-ins that ended longer ago than they are kept",
         Queue.HOUSEKEEPING,
         70,
         600_000,
@@ -92,12 +95,29 @@ _ACTORS = (
     ),
     ActorSpec(
         PURGE_MAIL,
-        "delete mail sent 7 days ago, and one-time tokens that expired as long ago",
+        "delete mail and one-time tokens that were done with longer ago than they are kept",
         Queue.HOUSEKEEPING,
         80,
         600_000,
         max_age_ms=_HOUR_MS,
         max_retries=3,
+    ),
+    ActorSpec(
+        PURGE_AUDIT_TEXTS,
+        "delete addresses and words of administrative events once they are older than they are kept",
+        Queue.HOUSEKEEPING,
+        90,
+        600_000,
+        max_age_ms=_HOUR_MS,
+        max_retries=3,
+    ),
+    ActorSpec(
+        INDEX_AUDIT,
+        "make the rows by which the audit trail is searched; a search makes the newest itself",
+        Queue.HOUSEKEEPING,
+        100,
+        3_000_000,
+        max_age_ms=_HOUR_MS,
     ),
 )
 ACTORS = {actor.name: actor for actor in _ACTORS}
@@ -106,9 +126,12 @@ SCHEDULES = {
     schedule.name: schedule
     for schedule in (
         Schedule(SWEEP_ORDERS, "end orders that were not sent in time", every_s=1.0),
+        Schedule(WRITE_CHECKPOINTS, "sign where each log stands, each minute or 1,000 records", every_s=5.0),
         Schedule(PURGE_ANSWERS, ACTORS[PURGE_ANSWERS].does, cron="7 * * * *"),
         Schedule(PURGE_DELIVERIES, ACTORS[PURGE_DELIVERIES].does, cron="37 * * * *"),
         Schedule(PURGE_SIGN_INS, ACTORS[PURGE_SIGN_INS].does, cron="23 3 * * *"),
+        Schedule(INDEX_AUDIT, ACTORS[INDEX_AUDIT].does, cron="47 * * * *"),
+        Schedule(PURGE_AUDIT_TEXTS, ACTORS[PURGE_AUDIT_TEXTS].does, cron="11 4 * * *"),
         Schedule(PURGE_MAIL, ACTORS[PURGE_MAIL].does, cron="53 3 * * *"),
     )
 }

@@ -9,9 +9,12 @@ from sqlalchemy import Table, and_, delete, or_, select, tuple_
 
 from oms_app.store.rows import scope_of
 from oms_app.store.tables import (
+    AUDIT_TEXTS,
     IDEMPOTENCY_KEYS,
+    KNOWN_DEVICES,
     ONE_TIME_TOKENS,
     OUTGOING_MAILS,
+    THROTTLES,
     USER_SESSIONS,
     WEBHOOK_DELIVERIES,
 )
@@ -42,6 +45,18 @@ def sign_ins(unit: RowsUnit, before: datetime) -> int:
     return _delete(unit, table, or_(table.c.expires_at < before, table.c.revoked_at < before))
 
 
+def throttles(unit: RowsUnit, before: datetime) -> int:
+    """How many throttles that were empty again before then are gone now, at most `AT_ONCE`."""
+    table = THROTTLES
+    return _delete(unit, table, table.c.busy_until_us < int(before.timestamp() * 1_000_000))
+
+
+def devices(unit: RowsUnit, before: datetime) -> int:
+    """How many devices that were used last before then are gone now, at most `AT_ONCE`."""
+    table = KNOWN_DEVICES
+    return _delete(unit, table, table.c.updated_at < before)
+
+
 def mail(unit: RowsUnit, before: datetime) -> int:
     """How many mails that were sent or given up before then are gone now, at most `AT_ONCE`."""
     table = OUTGOING_MAILS
@@ -52,6 +67,12 @@ def one_time_tokens(unit: RowsUnit, before: datetime) -> int:
     """How many one-time tokens that expired before then are gone now, at most `AT_ONCE`."""
     table = ONE_TIME_TOKENS
     return _delete(unit, table, table.c.expires_at < before)
+
+
+def audit_texts(unit: RowsUnit, before: datetime) -> int:
+    """How many texts beside events of the tenant from before then are gone now, at most `AT_ONCE`; no event is."""
+    table = AUDIT_TEXTS
+    return _delete(unit, table, (table.c.tenant_id == scope_of(unit)) & (table.c.created_at < before))
 
 
 def _delete(unit: RowsUnit, table: Table, which: object) -> int:

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from oms_app.flow.chores import SCHEDULE_LEASE, SCHEDULES, SWEEP_ORDERS, Schedule
+from oms_app.flow.audit_checkpoints import LogDiffers
+from oms_app.flow.chores import SCHEDULE_LEASE, SCHEDULES, SWEEP_ORDERS, WRITE_CHECKPOINTS, Schedule
 from oms_app.store import leases, schedules
 from oms_app.store.schedules import ScheduleRow
 from oms_app.store.sql_store import SqlStore
@@ -30,6 +31,7 @@ class Leader:
     """Stands for election in a thread of its own, and minds the schedules while it leads.
 
     send: has the actor of a schedule's name run soon, with Dramatiq's options. sweep: what runs each second.
+    checkpoint: writes checkpoints that are due, and says how many.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Leader:
         lease_s: float,
         send: Callable[..., None],
         sweep: Callable[[], int],
+        checkpoint: Callable[[], int] | None = None,
         table: Mapping[str, Schedule] = SCHEDULES,
     ) -> None:
         self._store = store
@@ -47,6 +50,7 @@ class Leader:
         self._lasts = timedelta(seconds=lease_s)
         self._send = send
         self._sweep = sweep
+        self._checkpoint = checkpoint
         self._table = table
         self._token: int | None = None
         self._good_until = 0.0
@@ -96,6 +100,8 @@ class Leader:
                 fired.append(schedule.name)
         if SWEEP_ORDERS in self._table:
             self._sweep_orders(rows.get(SWEEP_ORDERS), now)
+        if WRITE_CHECKPOINTS in self._table and self._checkpoint is not None:
+            self._write_checkpoints(self._checkpoint, rows.get(WRITE_CHECKPOINTS))
         return fired
 
     def _serve(self) -> None:
@@ -146,6 +152,22 @@ class Leader:
                 if schedules.fire(unit, SWEEP_ORDERS, row.fired_at if row is not None else None, self._holder):
                     schedules.finish(unit, SWEEP_ORDERS, handled=self._swept)
             self._swept = 0
+
+    def _write_checkpoints(self, checkpoint: Callable[[], int], row: ScheduleRow | None) -> None:
+        """Write what is due; say when something was written, and what stands in the way."""
+        written, wrong = 0, ""
+        try:
+            written = checkpoint()
+        except (LogDiffers, OSError, ValueError) as error:
+            wrong = f"{type(error).__name__}: {error}"
+        wrong = wrong[: schedules.LONGEST_ERROR]
+        before = row.error if row is not None else ""
+        if wrong and wrong != before:
+            log.error("checkpoints cannot be written", error=wrong)
+        if written or wrong != before:
+            with self._store.platform_unit() as unit:
+                if schedules.fire(unit, WRITE_CHECKPOINTS, row.fired_at if row is not None else None, self._holder):
+                    schedules.finish(unit, WRITE_CHECKPOINTS, handled=written, error=wrong)
 
 
 def is_due(schedule: Schedule, row: ScheduleRow | None, now: datetime) -> bool:

@@ -40,6 +40,8 @@ def serve(
     signals: Signals,
     redis_url: str | None,
     queues: Collection[Queue],
+    checkpoint: Callable[[], int],
+    housekeeping: Housekeeping,
     holder: str,
     lease_s: float,
     poll_s: float,
@@ -62,13 +64,13 @@ def serve(
     work: dict[str, Work] = {
         DELIVER_WEBHOOK: delivering(deliverer),
         SEND_MAIL: sending(mailing),
-        **Housekeeping(store).chores,
+        **housekeeping.chores,
     }
     actors = declare(broker, {name: work[name] for name in ACTORS})
     # Without Redis a queue is in this process's memory: nobody else serves it.
     alone = [name for name, spec in ACTORS.items() if redis_url is None and spec.queue not in queues]
     sender = Sender(actors, SENDING_THREADS, here=alone)
-    leader = Leader(store, holder=holder, lease_s=lease_s, send=sender.send, sweep=sweeper.turn)
+    leader = Leader(store, holder=holder, lease_s=lease_s, send=sender.send, sweep=sweeper.turn, checkpoint=checkpoint)
     worker = start_worker(broker, THREADS, queues) if queues else None
     feeding = Feeding(store, fan_out, sender.send) if Queue.WEBHOOKS in queues else None
     posting = Posting(mailing, sender.send) if Queue.MAIL in queues else None

@@ -26,8 +26,7 @@ _ROWS = sa.text(
     "SELECT seq, event_id, kind, version, account_id, order_id, recorded_at, payload FROM event_log"
     " WHERE tenant_id = :tenant AND ledger_id = :ledger AND seq > :after ORDER BY seq LIMIT :most"
 ).columns(event_id=types.Id(), account_id=types.Id(), order_id=types.Id(), recorded_at=types.UtcDateTime())
-_FILTERS = ("actor", "action", "kind", "object_type", "object_id", "account_id", "order_id", "request_id")
-_SPARSE = ("account_id", "order_id", "request_id")
+_FILTERS = ("kind", "actor", "action", "object_type", "object_id", "account_id", "order_id", "request_id")
 
 
 def upgrade() -> None:
@@ -143,10 +142,10 @@ def _create_tables() -> None:
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("recorded_at", types.UtcDateTime(), nullable=False),
         sa.Column("kind", sa.String(length=60), nullable=False),
-        sa.Column("action", sa.String(length=100), nullable=False),
-        sa.Column("actor", sa.String(length=100), nullable=False),
-        sa.Column("object_type", sa.String(length=40), nullable=False),
-        sa.Column("object_id", sa.String(length=200), nullable=False),
+        sa.Column("action", sa.String(length=100), nullable=True),
+        sa.Column("actor", sa.String(length=100), nullable=True),
+        sa.Column("object_type", sa.String(length=40), nullable=True),
+        sa.Column("object_id", sa.String(length=200), nullable=True),
         sa.Column("account_id", types.Id(), nullable=True),
         sa.Column("order_id", types.Id(), nullable=True),
         sa.Column("request_id", sa.String(length=128), nullable=True),
@@ -155,7 +154,7 @@ def _create_tables() -> None:
     behind = ["recorded_at", "ledger_id", "seq"]
     op.create_index("ix_audit_entries_recorded_at", "audit_entries", ["tenant_id", *behind])
     for column in _FILTERS:
-        present = sa.text(f"{column} IS NOT NULL") if column in _SPARSE else None
+        present = sa.text(f"{column} IS NOT NULL") if column != "kind" else None
         op.create_index(
             f"ix_audit_entries_{column}",
             "audit_entries",
