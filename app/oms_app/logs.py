@@ -14,15 +14,34 @@ import structlog
 from oms_kernel.contracts.plugin import Secret
 
 SECRET_NAMES = re.compile(
-    r"password|passwd|secret|token|authorization|cookie|api_?key|credential|signature|private_?key", re.IGNORECASE
+    r"passw(or)?d|passphrase|secret|token|authorization|cookie|api_?key|credential|signature|private_?key|master_?key"
+    r"|totp|otp_?code|recovery_?code|csrf",
+    re.IGNORECASE,
 )
-NOT_SECRET = frozenset({"lease_token", "key_id", "token_id", "idempotency_key_hash"})
+NOT_SECRET = frozenset(
+    {
+        "api_key_id",
+        "idempotency_key_hash",
+        "key_id",
+        "lease_token",
+        "secret_count",
+        "token_id",
+    }
+)
 """Names that look secret and are not."""
 CHATTY = ("alembic", "httpcore2", "httpx2")
 """Libraries whose remarks are worth a line only when something is wrong."""
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@\s/]+@")
-_KEYS = re.compile(r"\b(oms_live|whsec)_[A-Za-z0-9_.+/=-]{16,}")
+_KEYS = re.compile(r"\b(oms_live|oms_test|whsec)_[A-Za-z0-9_.+/=-]{16,}")
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
+_OTPAUTH = re.compile(r"(?i)\b(otpauth://[^?\s]*\?)\S+")
+_NAMED = re.compile(
+    r"(?i)([\"']?\b[a-z_.-]{0,40}(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|credentials?|private[_-]?key"
+    r"|master[_-]?keys?|totp_code|csrf)[a-z_]*[\"']?\s*[=:]\s*)(?:[\"'][^\"'\r\n]*[\"']|[^\s,;&\"'()\[\]{}<>]+)"
+)
+"""`password=...`, `"api_key": "..."` and the like inside a text, for instance in the words of an error."""
+_SPARED = re.compile(r"(?i)\b(lease_token|token_id|key_id|idempotency_key_hash)\b")
 
 
 def configure_logging(process: str, level: str = "info") -> None:
@@ -83,10 +102,17 @@ def _masked(name: str, value: Any) -> Any:
 
 
 def mask_text(text: str) -> str:
-    """The text without bearer tokens, API keys, signing secrets and passwords inside URLs."""
+    """The text without tokens, API keys, signing secrets, passwords inside URLs and values of secret-looking names."""
     text = _BEARER.sub(lambda match: f"{match[1]} {Secret.MASK}", text)
     text = _URL_PASSWORD.sub(lambda match: f"{match[1]}{Secret.MASK}@", text)
-    return _KEYS.sub(lambda match: f"{match[1]}_{Secret.MASK}", text)
+    text = _JWT.sub(Secret.MASK, text)
+    text = _OTPAUTH.sub(lambda match: f"{match[1]}{Secret.MASK}", text)
+    text = _KEYS.sub(lambda match: f"{match[1]}_{Secret.MASK}", text)
+    return _NAMED.sub(_hidden, text)
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return match[0] if _SPARED.search(match[1]) else f"{match[1]}{Secret.MASK}"
 
 
 def _name_process(process: str) -> structlog.typing.Processor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from granian import Granian
 from granian.constants import Interfaces
 
-from oms_app.config import Settings
+from oms_app.config import Settings, tls_of
 from oms_app.lifeline import Pulse, die_with_parent
 from oms_app.logs import configure_logging
 
@@ -29,6 +29,7 @@ def serve(settings: Settings, pulse: Pulse, make: MakeApp) -> None:
 
     A worker that ends unexpectedly ends the main process too; its supervisor restarts both.
     """
+    tls = tls_of(settings)
     server = Granian(
         "oms_app.wsgi",
         address=settings.host,
@@ -40,6 +41,8 @@ def serve(settings: Settings, pulse: Pulse, make: MakeApp) -> None:
         backpressure=512,
         log_enabled=False,
         workers_kill_timeout=STOP_LIMIT_S,
+        ssl_cert=tls[0] if tls is not None else None,
+        ssl_key=tls[1] if tls is not None else None,
     )
     server.serve(target_loader=partial(load_worker, make, settings, pulse.path, os.getpid()), wrap_loader=False)
 

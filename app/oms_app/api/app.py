@@ -14,7 +14,6 @@ from oms_app.api.authentication import cookie_settings, find_keys
 from oms_app.api.call import ApiServices, Endpoint
 from oms_app.api.documentation import document_api
 from oms_app.api.edge import Edge
-from oms_app.flow.host_list import HostList
 from oms_app.api.problems import CODE_OF_STATUS, PROBLEM_TYPE, Problem, invalid, problem_of
 from oms_app.api.quotas import local_rates, make_quotas
 from oms_app.api.rate_limit import RateLimiter
@@ -48,6 +47,7 @@ from oms_app.api.routes import (
 from oms_app.api.serving import make_view
 from oms_app.api.shared_quotas import SharedQuotas
 from oms_app.flow.errors import FlowError
+from oms_app.flow.host_list import HostList
 from oms_app.flow.passwords import Overloaded
 from oms_app.store.queries import InvalidCursor
 from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable

@@ -13,6 +13,9 @@ from oms_kernel.domain.money import to_text
 MAX_DEPTH = 32
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _KEY_ENDS = re.compile(rb'"[ \t\r\n]*:')
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_TEXT = re.compile(rb'"[^"]*"')
+_UNMARKED = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -22,14 +25,12 @@ class NotJson(Exception):
 
 def decode(data: bytes) -> Any:
     """The values of a JSON text; numbers with a point or an exponent are Decimals. Raises NotJson."""
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deeper(data, MAX_DEPTH):
+        raise NotJson(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
         value = _DECODER.decode(data)
-    except RecursionError:
-        raise NotJson(f"it is nested deeper than {MAX_DEPTH} levels") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, ValueError) as error:
         raise NotJson(str(error) or "it cannot be read") from None
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
-        raise NotJson(f"it is nested deeper than {MAX_DEPTH} levels")
     # A quote and a colon end each key. Only more of them than keys, or the same inside a text, call for a second look.
     if len(_KEY_ENDS.findall(data)) != _key_count(value):
         json.loads(data.decode(), object_pairs_hook=_without_repetition, parse_int=str, parse_float=str)
@@ -73,10 +74,20 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> None:
         seen.add(key)
 
 
-def _deeper(value: Any, left: int) -> bool:
-    if not isinstance(value, (list, dict)):
-        return False
-    if left == 0:
-        return True
-    items = value.values() if isinstance(value, dict) else value
-    return any(_deeper(item, left - 1) for item in items)
+def _is_deeper(data: bytes, most: int) -> bool:
+    """Whether brackets outside of texts nest deeper than that; found before anything is parsed.
+
+    Whatever is neither bracket nor quote is dropped first. Two quotes side by side are then a text without brackets,
+    or the end of one and the begin of the next: without them what is inside a text is inside still.
+    """
+    if b"\\" in data:
+        data = _ESCAPED.sub(b"", data)
+    marks = data.translate(None, _UNMARKED).replace(b'""', b"")
+    if b'"' in marks:
+        marks = _TEXT.sub(b"", marks)
+    depth = 0
+    for mark in marks:
+        depth += 1 if mark in b"[{" else -1
+        if depth > most:
+            return True
+    return False

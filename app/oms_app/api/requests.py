@@ -40,7 +40,7 @@ _LIMITS = "oms.rate_limit_headers"
 
 def current_request_id() -> str:
     """The id of the request being served."""
-    return _request_id(request.environ)
+    return request_id_of(request.environ)
 
 
 def tell_limits(environ: Environ, headers: HeaderList) -> None:
@@ -86,7 +86,7 @@ class _Headed:
 def _missing(environ: Environ, headers: HeaderList) -> HeaderList:
     given = {name for name, _ in headers}
     more = [header for header in ALWAYS if header[0] not in given]
-    more.append(("X-Request-ID", _request_id(environ)))
+    more.append(("X-Request-ID", request_id_of(environ)))
     if "Cache-Control" not in given and environ.get("PATH_INFO", "").startswith("/api/v1"):
         more.append(("Cache-Control", "no-store"))
     if environ.get("wsgi.url_scheme") == "https":
@@ -95,7 +95,8 @@ def _missing(environ: Environ, headers: HeaderList) -> HeaderList:
     return more
 
 
-def _request_id(environ: Environ) -> str:
+def request_id_of(environ: Environ) -> str:
+    """The caller's id of the request when it is well formed, else one made for it, the same each time."""
     known: str | None = environ.get(_REQUEST_ID)
     if known is None:
         given = environ.get("HTTP_X_REQUEST_ID", "")

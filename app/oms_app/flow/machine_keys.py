@@ -14,13 +14,13 @@ import msgspec
 
 from oms_app.flow.api_keys import is_well_formed, key_hash, new_api_key, shown_prefix
 from oms_app.flow.audit import Actor, AdminAction, record
-from oms_app.flow.errors import FlowError
+from oms_app.flow.errors import FlowError, NotPermitted
 from oms_app.flow.key_terms import KeyTerms, checked_networks, checked_quota
 from oms_app.flow.known_callers import Caller
 from oms_app.flow.principal import Principal
-from oms_app.flow.scopes import Scope
+from oms_app.flow.scopes import Scope, scopes_of
 from oms_app.flow.tokens import InvalidToken
-from oms_app.store import auth_epochs
+from oms_app.store import auth_epochs, people_rows
 from oms_app.store import key_rows as rows
 from oms_app.store.key_rows import KeyRow
 from oms_app.store.sql_store import SqlStore
@@ -29,6 +29,10 @@ from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.ids import AccountId, TenantId
 
 LONGEST_OVERLAP = timedelta(days=7)
+BEYOND_ACCOUNTS = frozenset(
+    {Scope.ADMIN_TENANTS, Scope.MANAGE_BROKERS, Scope.MANAGE_RISK, Scope.MANAGE_WEBHOOKS, Scope.VIEW_AUDIT}
+)
+"""What these permit concerns the whole tenant."""
 USE_NOTED_EVERY = timedelta(minutes=1)
 """So often each process writes down when and from where a key was used."""
 
@@ -117,6 +121,9 @@ class MachineKeys:
             if not hmac.compare_digest(row.previous_hash, digest):
                 return None
             ends, is_outgoing = min(row.previous_until, row.expires_at or row.previous_until), True
+        owner = people_rows.membership(unit, row.user_id)
+        if owner is None:  # the owner was removed, or the tenant is closed
+            return None
         account_ids = frozenset(row.account_ids) if row.account_ids is not None else None
         if row.is_test:
             simulated = self._simulated_accounts(unit)
@@ -126,7 +133,7 @@ class MachineKeys:
             principal=Principal(
                 principal_id=f"key:{row.key_id}",
                 tenant_id=row.tenant_id,
-                scopes=frozenset(row.scopes),
+                scopes=frozenset(row.scopes) & scopes_of(owner.role, owner.scopes),
                 account_ids=account_ids,
             ),
             terms=KeyTerms(
@@ -160,7 +167,14 @@ class MachineKeys:
             account_ids = tuple(sorted(principal.account_ids)) if account_ids is None else account_ids
         networks, quota = checked_networks(wish.networks), checked_quota(wish.requests_per_s, wish.burst)
         key = new_api_key(is_test=wish.is_test)
+        if wish.is_test and (beyond := sorted(set(wish.scopes) & BEYOND_ACCOUNTS)):
+            raise InvalidRequest(
+                f"a test key is held to accounts, and these reach beyond: {', '.join(beyond)}", field="scopes"
+            )
         with self._store.tenant_unit(principal.tenant_id) as unit:
+            if account_ids is not None:
+                if unknown := sorted(set(account_ids) - rows.accounts(unit)):
+                    raise InvalidRequest(f"you have no account {unknown[0]}", field="account_ids")
             if wish.is_test and account_ids is not None:
                 if real := sorted(set(account_ids) - self._simulated_accounts(unit)):
                     raise InvalidRequest(
@@ -247,6 +261,8 @@ class MachineKeys:
         now = self._clock()
         with self._store.tenant_unit(principal.tenant_id) as unit:
             row = _live(unit, key_id)
+            if presented is None and not _reaches(principal, row):
+                raise NotPermitted("the key may do more than you, and its new secret would be yours")
             if presented is not None and not hmac.compare_digest(row.key_hash, key_hash(presented)):
                 raise KeyConflict("this secret was rotated already", fix="rotate with the new secret")
             key = new_api_key(is_test=row.is_test)
@@ -317,6 +333,15 @@ def told(row: KeyRow) -> dict[str, object]:
         "revoked_at": _text(row.revoked_at),
         "previous_until": _text(row.previous_until),
     }
+
+
+def _reaches(principal: Principal, row: KeyRow) -> bool:
+    """Whether the principal may do whatever the key may."""
+    if not set(row.scopes) <= principal.scopes:
+        return False
+    if principal.account_ids is None:
+        return True
+    return row.account_ids is not None and set(row.account_ids) <= principal.account_ids
 
 
 def _text(at: datetime | None) -> str | None:

@@ -180,6 +180,12 @@ def note_use(unit: RowsUnit, key_id: str, now: datetime, address: str) -> None:
     )
 
 
+def accounts(unit: RowsUnit) -> frozenset[AccountId]:
+    """Every account of the unit's tenant, closed ones too."""
+    own = select(TRADING_ACCOUNTS.c.account_id).where(TRADING_ACCOUNTS.c.tenant_id == scope_of(unit))
+    return frozenset(AccountId(account_id) for account_id in unit.connection.scalars(own))
+
+
 def brokers_of_accounts(unit: RowsUnit) -> dict[AccountId, str]:
     """Each open account of the unit's tenant that is routed, and the registered name of the broker behind it."""
     rows = unit.connection.execute(

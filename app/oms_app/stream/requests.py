@@ -9,11 +9,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from oms_app.flow.api_keys import PREFIX
+from oms_app.flow.api_keys import PREFIXES
 from oms_app.flow.identity import Caller, Identity
+from oms_app.flow.key_terms import AddressNotAllowed
 from oms_app.flow.scopes import Scope
 from oms_app.flow.tokens import InvalidToken
 
+CLIENT = "oms client address"
+"""Under this name, which no header can have, the headers tell from which address the request came."""
+HEALTH_PATHS = frozenset({"/healthz", "/health/live"})
+ALLOWED_HEADERS = b"Authorization, X-API-Key, Last-Event-ID, Cache-Control, X-Request-ID"
 SESSION_COOKIE = "oms_access"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -50,8 +55,10 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
-    """The request's headers, names in lower case."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    """The request's headers, names in lower case, and the client's address under CLIENT."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    headers[CLIENT] = (scope.get("client") or ("", 0))[0]
+    return headers
 
 
 def wish_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Wish:
@@ -76,8 +83,12 @@ def caller_of(headers: Mapping[str, str], identity: Identity) -> Caller:
     """Who asks, by API key, bearer token or the dashboard's cookie. Raises Refused."""
     try:
         caller = _identified(headers, identity)
+        if caller.terms is not None:
+            caller.terms.check_address(headers.get(CLIENT, ""))
     except InvalidToken as error:
         raise Refused(401, error.code, error.detail) from None
+    except AddressNotAllowed as error:
+        raise Refused(403, error.code, error.detail) from None
     if Scope.VIEW_ORDERS not in caller.principal.scopes:
         raise Refused(403, "not_permitted", f"the scope {Scope.VIEW_ORDERS} is needed")
     return caller
@@ -91,7 +102,7 @@ def cors_headers(headers: Mapping[str, str], url: str) -> list[tuple[bytes, byte
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
         (b"access-control-allow-credentials", b"true"),
-        (b"access-control-allow-headers", b"Authorization, X-API-Key, Last-Event-ID, Cache-Control"),
+        (b"access-control-allow-headers", ALLOWED_HEADERS),
         (b"access-control-allow-methods", b"GET, OPTIONS"),
         (b"vary", b"Origin"),
     ]
@@ -114,7 +125,7 @@ def _identified(headers: Mapping[str, str], identity: Identity) -> Caller:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         token = token.strip()
-        return identity.caller_of_key(token) if token.startswith(PREFIX) else identity.caller_of_token(token)
+        return identity.caller_of_key(token) if token.startswith(PREFIXES) else identity.caller_of_token(token)
     try:
         cookie = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
     except CookieError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 from granian.constants import Interfaces
@@ -14,6 +15,7 @@ from oms_app.flow.identity import Identity
 from oms_app.flow.routing import Directory
 from oms_app.signals import Signals
 from oms_app.stream.app import StreamApp
+from oms_app.stream.edge import App
 from oms_app.stream.tail import Reader, Tails
 
 BEAT_S = 1.0
@@ -21,6 +23,7 @@ STOP_LIMIT_S = 5.0
 BACKLOG = 1024
 MOST_STREAMS = 16_384
 """Connections beyond that wait at the door; the server's own default of 128 would be a limit for listeners."""
+Tls = tuple[Path, Path]
 log = structlog.get_logger(__name__)
 
 
@@ -35,9 +38,14 @@ def serve(
     signals: Signals,
     poll_s: float,
     beat: Callable[[], None],
+    wrap: Callable[[App], App],
+    tls: Tls | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. url: where the dashboard lives, whose pages may read the answers."""
-    asyncio.run(_serve(reader, identity, directory, host, port, url, signals, poll_s, beat))
+    """Serve until SIGTERM or SIGINT. url: where the dashboard lives, whose pages may read the answers.
+
+    wrap: puts the edge around the application. tls: (certificate, key), to serve https.
+    """
+    asyncio.run(_serve(reader, identity, directory, host, port, url, signals, poll_s, beat, wrap, tls))
 
 
 async def _serve(
@@ -50,11 +58,13 @@ async def _serve(
     signals: Signals,
     poll_s: float,
     beat: Callable[[], None],
+    wrap: Callable[[App], App],
+    tls: Tls | None,
 ) -> None:
     tails = Tails(reader, poll_s, signals)
     app = StreamApp(tails, identity, directory, url=url)
     server = Server(
-        app,
+        wrap(app),
         address=host,
         port=port,
         interface=Interfaces.ASGINL,
@@ -62,6 +72,8 @@ async def _serve(
         log_enabled=False,
         backlog=BACKLOG,
         backpressure=MOST_STREAMS,
+        ssl_cert=tls[0] if tls is not None else None,
+        ssl_key=tls[1] if tls is not None else None,
     )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
