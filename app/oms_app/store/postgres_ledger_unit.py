@@ -1,17 +1,18 @@
 """A ledger unit on PostgreSQL in two round trips: BEGIN, lock and tail; then all rows and COMMIT.
 
-Rows travel as one JSON text for each table, so that a batch of any size is one prepared statement.
+Rows travel as one text for each column, so that a batch of any size is one prepared statement.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 
-import msgspec
 from psycopg import pq
 from sqlalchemy import Connection
 
 from oms_app.store.config_rows import connection_resource
+from oms_app.store.postgres_rows import columns, source
 from oms_app.store.postgres_wire import BEGIN, COMMIT, Command, wire_of
 from oms_app.store.projected_tables import Projection, Rows
 from oms_app.store.sql_ledger_unit import SqlLedgerUnit
@@ -36,7 +37,6 @@ _COUNT_EVENTS = "SELECT count(*) FROM event_log WHERE tenant_id = $1::uuid AND e
 _LEASE = "SELECT token FROM leases WHERE resource = $1 AND expires_at > $2::timestamptz"
 _HEADS = "SELECT ledger_id, seq FROM ledgers WHERE ledger_id = ANY($1::uuid[])"
 _EPOCH = "SELECT epoch FROM auth_epochs WHERE tenant_id = $1::uuid"
-_ENCODER = msgspec.json.Encoder(decimal_format="string")
 
 
 class PostgresLedgerUnit(SqlLedgerUnit):
@@ -47,7 +47,7 @@ class PostgresLedgerUnit(SqlLedgerUnit):
     ) -> None:
         super().__init__(connection, tenant_id, ledger_id)
         self._expected_head = expected_head
-        self._pending: list[tuple[Projection, str]] = []
+        self._pending: list[tuple[Projection, list[str]]] = []
         self._head_moves: tuple[str, str, str, str] | None = None
         self._fetched_tail: list[Recorded] = []
         self._lease_tokens: dict[ConnectionId, int | None] = {}
@@ -91,7 +91,7 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         return _events(rows)
 
     def _write(self, projection: Projection, rows: Rows) -> None:
-        self._pending.append((projection, _encoded(projection, rows)))
+        self._pending.append((projection, columns(projection, rows)))
 
     def _move_head(self, seq: int, recorded_at: datetime, *, config_changed: bool) -> None:
         assert self.head_hash is not None
@@ -114,7 +114,8 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         pending, self._pending = self._pending, []
         moves, self._head_moves = self._head_moves, None
         statement = _statement(tuple(projection for projection, _ in pending), moves is not None)
-        return [(statement, [self.tenant_id, self.ledger_id, *(rows for _, rows in pending), *(moves or ())])]
+        written = chain.from_iterable(texts for _, texts in pending)
+        return [(statement, [self.tenant_id, self.ledger_id, *written, *(moves or ())])]
 
 
 def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[LedgerId, int]:
@@ -156,28 +157,17 @@ def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def _encoded(projection: Projection, rows: Rows) -> str:
-    """The rows as a JSON array of objects; JSON columns are nested as they are, binary ones in hex."""
-    records = [dict(zip(projection.columns, row, strict=True)) for row in rows]
-    for name, kind in zip(projection.columns, projection.types, strict=True):
-        if kind == "json":
-            for record in records:
-                record[name] = msgspec.Raw(record[name])
-        elif kind == "bytea":
-            for record in records:
-                record[name] = f"\\x{record[name].hex()}"
-    return _ENCODER.encode(records).decode()
-
-
 @cache
 def _statement(projections: tuple[Projection, ...], moves_head: bool) -> str:
-    """One statement that writes rows of all these projections; the parameters are tenant, ledger, rows..., head."""
+    """One statement that writes rows of all these projections; the parameters are tenant, ledger, columns..., head."""
     # Names come from the constants of `projection`, never from outside.
     parts = ["scope AS (SELECT $1::uuid AS tenant_id, $2::uuid AS ledger_id)"]
-    parts += [f"w{number} AS ({_write_sql(projection, number)})" for number, projection in enumerate(projections, 3)]
+    first = 3
+    for number, projection in enumerate(projections):
+        parts.append(f"w{number} AS ({_write_sql(projection, first)})")
+        first += len(projection.columns)
     last = "SELECT 1"
     if moves_head:
-        first = len(projections) + 3
         last = (
             "UPDATE ledgers t SET seq = h.seq, head_recorded_at = h.at, updated_at = h.at,"  # noqa: S608
             " head_hash = h.hash, config_version = config_version + h.changed FROM scope s,"
@@ -188,22 +178,19 @@ def _statement(projections: tuple[Projection, ...], moves_head: bool) -> str:
     return f"WITH {', '.join(parts)} {last}"
 
 
-def _write_sql(projection: Projection, parameter: int) -> str:
-    source = ", ".join(f"{name} {kind}" for name, kind in zip(projection.columns, projection.types, strict=True))
-    values = {
-        name: f"r.{name}::text" if kind == "json" else f"r.{name}"
-        for name, kind in zip(projection.columns, projection.types, strict=True)
-    }
-    rows = f"scope s, json_to_recordset(${parameter}::json) AS r({source})"
+def _write_sql(projection: Projection, first: int) -> str:
+    """first: the number of the parameter that is the first column."""
+    rows = f"scope s, {source(projection, first)}"
     if projection.only_update:
         assert projection.changing is not None
-        changes = ", ".join(f"{name} = {values[name]}" for name in projection.changing)
+        changes = ", ".join(f"{name} = r.{name}" for name in projection.changing)
         key = " AND ".join(f"t.{name} = r.{name}" for name in projection.key[1:])
         return f"UPDATE {projection.table} t SET {changes} FROM {rows} WHERE t.tenant_id = s.tenant_id AND {key}"  # noqa: S608
     names = ("tenant_id", "ledger_id") if projection.of_ledger else ("tenant_id",)
+    values = [*(f"s.{name}" for name in names), *(f"r.{name}" for name in projection.columns)]
     sql = (
         f"INSERT INTO {projection.table} ({', '.join((*names, *projection.columns))})"  # noqa: S608
-        f" SELECT {', '.join(f's.{name}' for name in names)}, {', '.join(values.values())} FROM {rows}"
+        f" SELECT {', '.join(values)} FROM {rows}"
     )
     if projection.changing is not None:
         changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in projection.changing)
