@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import insert, update
 
 from oms_app.bootstrap import Services
+from oms_app.flow.audit import Actor
 from oms_app.flow.booking import book
 from oms_app.flow.desk import Turn
 from oms_app.flow.principal import Principal
@@ -41,6 +42,7 @@ class Desk:
 
     def become(self, email: str) -> None:
         """Make an administrator of the tenant with a key, and speak as that one from now on."""
+        self.email = email
         self.tenant_id = TenantId(self.ids["tenant_id"])
         self.user_id = self.services.identity.create_user(email, PASSWORD, self.tenant_id, "ADMIN")
         self.principal = Principal(
@@ -65,6 +67,15 @@ class Desk:
             return self.client.open(path, method=method, headers=named)
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         return self.client.open(path, method=method, data=data, headers={"Content-Type": "application/json", **named})
+
+    def person(self, *, stepped_up: bool = True) -> dict[str, str]:
+        """The header of the administrator signed in as a person, who has just proved it anew."""
+        pair = self.services.identity.sign_in(self.email, PASSWORD, tenant_id=self.tenant_id)
+        if stepped_up:
+            caller = self.services.identity.caller_of_token(pair.access_token)
+            actor = Actor(principal_id=caller.principal.principal_id)
+            self.services.identity.sessions.step_up(caller, actor, password=PASSWORD, totp_code=None)
+        return {"Authorization": f"Bearer {pair.access_token}"}
 
     def order(self, **fields: object) -> dict[str, object]:
         """The body of a good order, with these fields instead or besides; None leaves one out."""

@@ -36,9 +36,9 @@ def test_signing_in_opens_the_desk_with_the_persons_name(person: Person) -> None
 def test_session_cookies_are_out_of_reach_of_scripts_and_other_sites(services: Services) -> None:
     someone = Person(services, seed(services), "trader@example.com", "TRADER")
     cookies = cookies_of(someone.sign_in())
-    assert set(cookies) == {"oms_access", "oms_renewal"}
+    assert set(cookies) == {"oms_access", "oms_renewal", "oms_device"}
     assert all("HttpOnly" in text and "SameSite=Strict" in text for text in cookies.values())
-    assert "Path=/login" in cookies["oms_renewal"]
+    assert all("Path=/login" in cookies[name] for name in ("oms_renewal", "oms_device"))
 
 
 def test_a_wrong_password_says_nothing_about_which_is_wrong(services: Services) -> None:
@@ -119,7 +119,7 @@ def test_a_viewer_sees_and_cannot_trade(person: Person, services: Services) -> N
 
 
 def test_every_route_names_who_may_call_it(person: Person) -> None:
-    scopes = {*(str(scope) for scope in Scope), "public"}
+    scopes = {*(str(scope) for scope in Scope), "public", "authenticated"}
     views = person.app.view_functions
     own = [name for name in views if name.startswith("dashboard.") and name != "dashboard.static"]
     assert len(own) >= 31

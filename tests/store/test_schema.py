@@ -106,7 +106,16 @@ def test_no_index_of_orders_holds_what_changes_but_the_status() -> None:
 
 
 def test_every_table_whose_rows_change_says_when() -> None:
-    exempt = {"idempotency_keys", "rule_denials", "order_texts", "user_tenants", "last_quotes", "platform_versions"}
+    exempt = {
+        "audit_texts",
+        "idempotency_keys",
+        "rule_denials",
+        "order_texts",
+        "user_tenants",
+        "last_quotes",
+        "platform_versions",
+    }
+    exempt |= {"auth_epochs", "throttles"}
     for name, table in tables.METADATA.tables.items():
         if name not in APPEND_ONLY | exempt:
             assert "updated_at" in table.c, name

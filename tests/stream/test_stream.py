@@ -15,6 +15,8 @@ import pytest
 from oms_app.bootstrap import Services
 from oms_app.cli.demo import ACCOUNT_ID, LEDGER_ID, TENANT_ID, DemoFacts
 from oms_app.flow.scopes import Scope
+from oms_app.store.rows import put
+from oms_app.store.tables import TRADING_ACCOUNTS
 from oms_app.stream import app as stream_app
 from oms_app.stream import tail
 from oms_app.stream.app import StreamApp
@@ -152,16 +154,17 @@ def test_a_listener_gets_what_happens_from_now_on_as_it_happens(kit: Kit) -> Non
 
 
 def test_last_event_id_resumes_without_a_gap_from_far_behind(kit: Kit) -> None:
+    before = kit.head
     for number in range(PAGE + 20):
         kit.alert(f"n{number}")
 
     async def test() -> None:
         async with kit.serving() as app:
-            listener = Listener(app, {**kit.key, "Last-Event-ID": "1"})
+            listener = Listener(app, {**kit.key, "Last-Event-ID": str(before)})
             await listener.until(lambda: bool(listener.events) and listener.events[-1]["seq"] == kit.head)
             kit.alert("last")
             await listener.until(lambda: listener.events[-1]["data"].get("text") == "last")
-            assert [event["seq"] for event in listener.events] == list(range(2, kit.head + 1))
+            assert [event["seq"] for event in listener.events] == list(range(before + 1, kit.head + 1))
             again = Listener(app, kit.key, query=f"last_event_id={kit.head - 1}")
             await again.until(lambda: len(again.events) == 1)
 
@@ -347,6 +350,19 @@ def test_a_key_without_the_scope_is_refused_and_one_of_another_account_hears_not
     create = kit.services.identity.create_key
     blind = create(owner, "blind", [Scope.PLACE_ORDERS]).api_key
     foreign_account = "00000000-0000-7000-8000-000000000001"
+    with kit.services.store.tenant_unit(TENANT_ID) as unit:
+        put(
+            unit,
+            TRADING_ACCOUNTS,
+            {"tenant_id": TENANT_ID, "account_id": foreign_account},
+            ledger_id=LEDGER_ID,
+            name="Another",
+            base_currency="USD",
+            time_zone="UTC",
+            day_roll="00:00:00",
+            trading_state="ACTIVE",
+            settings={},
+        )
     foreign = create(owner, "foreign", [Scope.VIEW_ORDERS], account_ids=[foreign_account]).api_key  # type: ignore[list-item]
 
     async def test() -> None:
@@ -365,7 +381,7 @@ def test_a_key_without_the_scope_is_refused_and_one_of_another_account_hears_not
 
 
 def test_a_revoked_key_closes_its_stream_within_seconds(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_app, "RECHECK_S", 0.1)
+    monkeypatch.setattr(stream_app, "LOOK_S", 0.1)
     owner = kit.services.identity.caller_of_key(kit.facts.api_key).principal
     made = kit.services.identity.create_key(owner, "short", [Scope.VIEW_ORDERS])
 
@@ -373,7 +389,7 @@ def test_a_revoked_key_closes_its_stream_within_seconds(kit: Kit, monkeypatch: p
         async with kit.serving() as app:
             listener = Listener(app, {"X-API-Key": made.api_key})
             await listener.until(lambda: b"listening" in listener.body)
-            kit.services.identity.revoke_key(TENANT_ID, made.row.key_id)
+            kit.services.identity.machine_keys.revoke(owner, made.row.key_id)
             await asyncio.wait_for(listener.task, DEADLINE_S)
             assert b"event: closed" in listener.body
 

@@ -1,6 +1,6 @@
 """What people and the clock do to a ledger besides trading: open accounts, move cash, halt, sweep, release, alert."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import time
 from decimal import Decimal
 
@@ -13,6 +13,10 @@ from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.ids import AccountId, LedgerId, OrderId, TenantId
 from oms_kernel.domain.order import Order
+
+
+STRICTNESS = (TradingState.ACTIVE, TradingState.REDUCE_ONLY, TradingState.CANCEL_ONLY, TradingState.HALTED)
+"""Trading states, each letting in less than those before it."""
 
 
 class Control:
@@ -51,9 +55,18 @@ class Control:
         self._desk.transact(tenant_id, ledger_id, work)
 
     def set_trading_state(
-        self, principal: Principal, account_id: AccountId, trading_state: TradingState, reason_code: str
+        self,
+        principal: Principal,
+        account_id: AccountId,
+        trading_state: TradingState,
+        reason_code: str,
+        *,
+        before_loosening: Callable[[], None] = lambda: None,
     ) -> None:
-        """Change what the account lets in; HALTED also ends its unsent orders. Raises UnknownAccount."""
+        """Change what the account lets in; HALTED also ends its unsent orders. Raises UnknownAccount.
+
+        before_loosening: called when the account is to let in more than now; what it raises leaves all as it is.
+        """
         account_id, ledger_id = self._directory.account(principal, account_id, None)
 
         def work(turn: Turn) -> None:
@@ -62,6 +75,8 @@ class Control:
                 raise UnknownAccount("account_id names no account of yours", field="account_id")
             if account.trading_state is trading_state:
                 return
+            if STRICTNESS.index(trading_state) < STRICTNESS.index(account.trading_state):
+                before_loosening()
             turn.batch.record(
                 ev.TradingStateChanged(
                     account_id=account_id,

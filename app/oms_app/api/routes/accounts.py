@@ -29,10 +29,18 @@ def get_account(call: Call, account_id: str) -> Answer:
 
 
 def set_trading_state(call: Call, account_id: str) -> Answer:
-    """Say what an account lets in. HALTED also ends its unsent orders; cancels always pass."""
-    state = TradingState(call.body["trading_state"])
+    """Say what an account lets in. HALTED also ends its unsent orders; cancels always pass.
+
+    To let in more than now, a person must have stepped up; API keys may only let in less.
+    """
+    caller = call.caller
+    assert caller is not None
     call.services.control.set_trading_state(
-        call.principal, AccountId(account_id), state, call.body.get("reason_code", "api")
+        call.principal,
+        AccountId(account_id),
+        TradingState(call.body["trading_state"]),
+        call.body.get("reason_code", "api"),
+        before_loosening=lambda: call.services.identity.sessions.require_step_up(caller),
     )
     return get_account(call, account_id)
 
