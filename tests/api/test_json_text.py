@@ -29,3 +29,31 @@ def test_a_key_that_stands_twice_is_refused(text: bytes) -> None:
 )
 def test_colons_and_quotes_in_texts_are_no_keys(text: bytes, value: object) -> None:
     assert decode(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 33 + b"]" * 33,
+        b'{"a":' * 33 + b"1" + b"}" * 33,
+        b'["]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",' + b"[" * 32 + b"]" * 32 + b"]",
+        rb'["\"]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\\",' + b"[" * 32 + b"]" * 32 + b"]",
+        b"[" * 1_000_000,
+    ],
+)
+def test_what_is_nested_too_deep_is_refused_before_it_is_read(text: bytes) -> None:
+    with pytest.raises(NotJson, match="deeper than 32"):
+        decode(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 32 + b"]" * 32,
+        b'["' + b"[" * 500 + b'", "' + b"{" * 500 + b'"]',
+        b'["\\"' + b"[" * 100 + b'"]',
+        b"[" + b",".join([b'{"a":{},"b":[]}'] * 200) + b"]",
+    ],
+)
+def test_brackets_in_texts_and_side_by_side_are_no_depth(text: bytes) -> None:
+    assert isinstance(decode(text), list)

@@ -199,6 +199,7 @@ def create_app(services: Services) -> Flask:
     """The WSGI application of `oms api`: the API and the dashboard."""
     from oms_app.api import create_api
     from oms_app.api.app import require_permissions
+    from oms_app.api.page_quotas import limit_pages
     from oms_app.api.rate_limit import Bucket
     from oms_app.dashboard import create_dashboard
 
@@ -209,7 +210,9 @@ def create_app(services: Services) -> Flask:
         grant = quotas.of_caller(Bucket.SIGN_IN, f"address:{address}", None)
         return grant is None or grant.allowed
 
-    app.register_blueprint(create_dashboard(services, may_sign_in))
+    dashboard = create_dashboard(services, may_sign_in)
+    app.register_blueprint(dashboard)
+    limit_pages(app, dashboard.name, quotas)
     require_permissions(app)
     return app
 
