@@ -1,5 +1,6 @@
 """People of a desk's tenant, of another one and of the platform, with keys and tokens to speak with."""
 
+import itertools
 import uuid
 from typing import Any
 
@@ -16,6 +17,7 @@ class People:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.mailbox = Mailbox(desk.services)
+        self._addresses = itertools.count(1)
 
     def address(self, name: str = "person") -> str:
         """An address that nobody has."""
@@ -41,7 +43,13 @@ class People:
         """The response to a sign-in."""
         body = {"email": address, "password": password}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.desk.client.post("/api/v1/auth/login", json=body, headers=named)
+        return self.public("/auth/login", body, **named)
+
+    def public(self, path: str, body: object, **headers: str) -> Any:
+        """The response to a request of nobody in particular, each from another network address."""
+        number = next(self._addresses)
+        origin = {"REMOTE_ADDR": f"10.1.{number // 250}.{number % 250 + 1}"}
+        return self.desk.client.post(f"/api/v1{path}", json=body, headers=headers, environ_overrides=origin)
 
     def token(self, address: str, password: str = PASSWORD) -> str:
         answer = self.sign_in(address, password)

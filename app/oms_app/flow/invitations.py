@@ -13,7 +13,7 @@ from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.flow.errors import FlowError
 from oms_app.flow.granting import check_reach, checked_role, checked_scopes
 from oms_app.flow.mail_kinds import MailKind
-from oms_app.flow.mailing import Mailing
+from oms_app.flow.mailing import Mailing, Wanted
 from oms_app.flow.passwords import Passwords
 from oms_app.flow.principal import Principal
 from oms_app.flow.strategies import StateConflict
@@ -87,34 +87,39 @@ class Invitations:
                 old = next((one for one in rows.list_invitations(unit) if one.email == draft.email), None)
                 if old is not None and old.expires_at > unit.now:
                     raise StateConflict("the address is invited already; send that invitation again", field="email")
-                return self.invite(unit, actor, draft, replacing=old)
+                (made,) = self.invite(unit, actor, [draft], replacing=[old] if old is not None else [])
+                _tell(unit, actor, "invitation.created", made)
+                return made
         except Conflict as error:
             if error.table != "invitations":
                 raise
             raise StateConflict("the address is invited already; send that invitation again", field="email") from None
 
-    def invite(self, unit: RowsUnit, actor: Actor, draft: Draft, *, replacing: Invitation | None = None) -> Invitation:
-        """Store the invitation, post its mail and record it; `draft` is cleaned, and its giver may give it.
+    def invite(
+        self, unit: RowsUnit, actor: Actor, drafts: Sequence[Draft], *, replacing: Sequence[Invitation]
+    ) -> Sequence[Invitation]:
+        """Store invitations and post their mails; drafts are cleaned, their giver may give them, the caller records.
 
-        replacing: the expired invitation of the same address, which gives way.
+        replacing: the expired invitations of the same addresses, which give way.
         """
-        if replacing is not None:
-            rows.change_open(unit, replacing.invitation_id, revoked_at=unit.now)
-        invitation_id = self._new_id()
-        rows.add_invitation(
-            unit,
-            invitation_id,
-            email=draft.email,
-            first_name=draft.first_name,
-            last_name=draft.last_name,
-            role=draft.role,
-            scopes=list(draft.scopes),
-            invited_by=actor.principal_id,
-            expires_at=unit.now + GOOD_FOR,
-        )
-        made = _invitation(unit, invitation_id)
+        for old in replacing:
+            rows.change_open(unit, old.invitation_id, revoked_at=unit.now)
+        made = [
+            Invitation(
+                invitation_id=self._new_id(),
+                email=draft.email,
+                first_name=draft.first_name,
+                last_name=draft.last_name,
+                role=draft.role,
+                scopes=draft.scopes,
+                invited_by=actor.principal_id,
+                expires_at=unit.now + GOOD_FOR,
+                created_at=unit.now,
+            )
+            for draft in drafts
+        ]
+        rows.add_invitations(unit, made)
         self._post(unit, actor, made)
-        _tell(unit, actor, "invitation.created", made)
         return made
 
     def list(self, principal: Principal, *, with_closed: bool = False) -> Sequence[Invitation]:
@@ -130,7 +135,7 @@ class Invitations:
             if not rows.change_open(unit, invitation_id, expires_at=unit.now + GOOD_FOR):
                 raise StateConflict("the invitation was accepted or revoked; make a new one")
             made = _invitation(unit, invitation_id)
-            self._post(unit, actor, made)
+            self._post(unit, actor, [made])
             _tell(unit, actor, "invitation.resent", made)
             return made
 
@@ -220,22 +225,15 @@ class Invitations:
             raise _worthless()
         return ticket.tenant_id, ticket.subject
 
-    def _post(self, unit: RowsUnit, actor: Actor, invitation: Invitation) -> None:
+    def _post(self, unit: RowsUnit, actor: Actor, made: Sequence[Invitation]) -> None:
         kind, _, user_id = actor.principal_id.partition(":")
         inviter = people.get_person(unit, user_id) if kind == "user" else None
         tenant = tenants.get_tenant(unit)
         name = tenant.name if tenant is not None else ""
-        params = {"tenant": name, "inviter": inviter.email if inviter is not None else name, "role": invitation.role}
-        posted = self._mailing.post(
-            unit,
-            MailKind.INVITATION,
-            invitation.email,
-            invitation.invitation_id,
-            tenant_id=unit.tenant_id,
-            params=params,
-        )
-        if not posted:
-            raise StateConflict("the address had too many invitations in the last hour; wait", field="email")
+        common = {"tenant": name, "inviter": inviter.email if inviter is not None else name}
+        wanted = [Wanted(one.email, one.invitation_id, {**common, "role": one.role}) for one in made]
+        if full := self._mailing.post_many(unit, MailKind.INVITATION, wanted, tenant_id=unit.tenant_id):
+            raise StateConflict(f"{min(full)} had too many invitations in the last hour; wait", field="email")
 
 
 def cleaned(draft: Draft) -> Draft:

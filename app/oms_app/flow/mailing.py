@@ -4,17 +4,20 @@ A row says what is to be sent, never the text: the token is made when the mail i
 secret rests in the database. A mail may arrive twice, each time with a token that works; using one voids the others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import structlog
 
 from oms_app.flow.mail import Mailer, MailFailed, Message
 from oms_app.flow.mail_kinds import MAILS, MailKind, worded
 from oms_app.store import one_time_tokens, outgoing_mails
+from oms_app.store.outgoing_mails import OutgoingMail
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.unit_of_work import RowsUnit
+from oms_kernel.domain.ids import TenantId
 
 RETRY_AFTER = (
     timedelta(minutes=1),
@@ -29,6 +32,14 @@ AT_MOST_PER_HOUR = 10
 """Mails of one kind to one address: nobody can have us flood a stranger's mailbox."""
 DUE_AT_ONCE = 100
 log = structlog.get_logger(__name__)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One mail to post. subject: whom or what its token is about."""
+
+    address: str
+    subject: str
+    params: dict[str, Any]
 
 
 class Mailing:
@@ -55,11 +66,34 @@ class Mailing:
         subject: whom or what its token is about, for instance a user's id; `one_time_tokens.use` gives it back,
         with tenant_id and params.
         """
-        if outgoing_mails.posted_since(unit, address, kind, unit.now - timedelta(hours=1)) >= AT_MOST_PER_HOUR:
-            log.warning("too many mails of one kind to one address; this one is not posted", kind=kind)
-            return False
-        outgoing_mails.post(unit, self._new_id(), kind, address, subject, tenant_id=tenant_id, params=params or {})
-        return True
+        one = Wanted(address=address, subject=subject, params=dict(params or {}))
+        return not self.post_many(unit, kind, [one], tenant_id=tenant_id)
+
+    def post_many(
+        self, unit: RowsUnit, kind: MailKind, wanted: Sequence[Wanted], *, tenant_id: str | None = None
+    ) -> frozenset[str]:
+        """The addresses that had too many mails of the kind and get none; all others get theirs."""
+        since = unit.now - timedelta(hours=1)
+        posted = outgoing_mails.posted_since(unit, [one.address for one in wanted], kind, since)
+        full = frozenset(address for address, count in posted.items() if count >= AT_MOST_PER_HOUR)
+        if full:
+            log.warning("too many mails of one kind to one address; it gets no more for now", kind=kind)
+        outgoing_mails.post(
+            unit,
+            [
+                OutgoingMail(
+                    mail_id=self._new_id(),
+                    kind=kind,
+                    address=one.address,
+                    subject=one.subject,
+                    tenant_id=TenantId(tenant_id) if tenant_id is not None else None,
+                    params=one.params,
+                )
+                for one in wanted
+                if one.address not in full
+            ],
+        )
+        return full
 
     def due(self) -> dict[str, int]:
         """Ids of the mails that are due now, with the attempts so far."""
@@ -95,7 +129,7 @@ class Mailing:
         """How many mails went out now."""
         return sum(self.send(mail_id) for mail_id in self.due())
 
-    def _failed(self, mail: outgoing_mails.OutgoingMail, failure: MailFailed) -> None:
+    def _failed(self, mail: OutgoingMail, failure: MailFailed) -> None:
         is_dead = not failure.retry or mail.attempts > len(RETRY_AFTER)
         with self._store.platform_unit() as unit:
             again: datetime | None = None if is_dead else unit.now + RETRY_AFTER[mail.attempts - 1]

@@ -9,15 +9,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from oms_app.flow.audit import Actor
+from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.flow.errors import FlowError
 from oms_app.flow.granting import check_reach
 from oms_app.flow.invitations import Draft, Invitations, cleaned
 from oms_app.flow.principal import Principal
 from oms_app.store import invitations as rows
 from oms_app.store import people
+from oms_app.store.invitations import Invitation
 from oms_app.store.people import Member
 from oms_app.store.sql_store import SqlStore
+from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.errors import InvalidRequest
 
 MOST_ROWS = 1_000
@@ -68,22 +70,30 @@ class PeopleTables:
     def read(self, principal: Principal, actor: Actor, text: str, *, dry_run: bool) -> Sequence[RowResult]:
         """What became of each row; dry_run: what would. All rows or none. Raises BadTable, InvalidRequest."""
         drafts = _drafts(text, principal)
-        results = []
         with self._store.tenant_unit(principal.tenant_id) as unit:
             members = people.member_emails(unit)
-            invited = {one.email: one for one in rows.list_invitations(unit)}
-            for number, draft in enumerate(drafts, 1):
-                old = invited.get(draft.email)
-                if draft.email in members:
-                    results.append(RowResult(number, draft.email, "MEMBER_ALREADY"))
-                elif old is not None and old.expires_at > unit.now:
-                    results.append(RowResult(number, draft.email, "INVITED_ALREADY", old.invitation_id))
-                elif dry_run:
-                    results.append(RowResult(number, draft.email, "INVITED"))
-                else:
-                    made = self._invitations.invite(unit, actor, draft, replacing=old)
-                    results.append(RowResult(number, draft.email, "INVITED", made.invitation_id))
-        return results
+            known = {one.email: one for one in rows.list_invitations(unit)}
+            invited = {email: one for email, one in known.items() if one.expires_at > unit.now}
+            wanted = [one for one in drafts if one.email not in members and one.email not in invited]
+            if wanted and not dry_run:
+                old = [known[one.email] for one in wanted if one.email in known]
+                made = self._invitations.invite(unit, actor, wanted, replacing=old)
+                invited |= {one.email: one for one in made}
+                _tell(unit, actor, made)
+        new = {one.email for one in wanted}
+        return [
+            RowResult(
+                row=number,
+                email=one.email,
+                outcome="MEMBER_ALREADY"
+                if one.email in members
+                else "INVITED"
+                if one.email in new
+                else "INVITED_ALREADY",
+                invitation_id=invited[one.email].invitation_id if one.email in invited else None,
+            )
+            for number, one in enumerate(drafts, 1)
+        ]
 
     def write(self, members: Sequence[Member]) -> str:
         """The members as CSV, with a heading."""
@@ -109,6 +119,12 @@ class PeopleTables:
 def harmless(cell: str) -> str:
     """The text as no spreadsheet takes it for a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _tell(unit: RowsUnit, actor: Actor, made: Sequence[Invitation]) -> None:
+    """One event for all of them: an import holds the tenant's ledger no longer than a single change does."""
+    after = {"count": len(made), "invitation_ids": [one.invitation_id for one in made]}
+    record(unit, actor, AdminAction("members.imported", "member_import", made[0].invitation_id, after=after))
 
 
 def _drafts(text: str, principal: Principal) -> list[Draft]:

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
-from oms_app.store.rows import add, one, scope_of
+from oms_app.store.rows import one, scope_of
 from oms_app.store.tables import INVITATIONS
 from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
@@ -24,10 +24,10 @@ class Invitation(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...]
     invited_by: str
     expires_at: datetime
-    accepted_at: datetime | None
-    accepted_by: str | None
-    revoked_at: datetime | None
     created_at: datetime
+    accepted_at: datetime | None = None
+    accepted_by: str | None = None
+    revoked_at: datetime | None = None
 
     def status(self, now: datetime) -> str:
         """OPEN, ACCEPTED, REVOKED or EXPIRED."""
@@ -38,9 +38,11 @@ class Invitation(msgspec.Struct, frozen=True):
         return "EXPIRED" if self.expires_at <= now else "OPEN"
 
 
-def add_invitation(unit: RowsUnit, invitation_id: str, **values: Any) -> None:
-    """Store an invitation. Raises Conflict when the address has an open one."""
-    add(unit, INVITATIONS, tenant_id=scope_of(unit), invitation_id=invitation_id, **values)
+def add_invitations(unit: RowsUnit, made: Sequence[Invitation]) -> None:
+    """Store new invitations. Raises Conflict when an address has an open one."""
+    own = {"tenant_id": scope_of(unit), "updated_at": unit.now}
+    if made:
+        unit.connection.execute(insert(INVITATIONS), [{**own, **_columns(one)} for one in made])
 
 
 def get_invitation(unit: RowsUnit, invitation_id: str) -> Invitation | None:
@@ -71,6 +73,10 @@ def change_open(unit: RowsUnit, invitation_id: str, **values: Any) -> bool:
         .values(**values, updated_at=unit.now)
     )
     return closed.rowcount == 1
+
+
+def _columns(one: Invitation) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(one), "scopes": list(one.scopes)}
 
 
 def _invitation(row: AnyRow) -> Invitation:

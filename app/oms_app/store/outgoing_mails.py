@@ -1,13 +1,13 @@
 """Mail that is due: rows in with the change that they tell of, claimed by one worker at a time, then sent or dead."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
-from oms_app.store.rows import add, one
+from oms_app.store.rows import one, stamps
 from oms_app.store.tables import OUTGOING_MAILS
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.ids import TenantId
@@ -22,42 +22,25 @@ class OutgoingMail(msgspec.Struct, frozen=True):
     subject: str
     tenant_id: TenantId | None
     params: dict[str, Any]
-    attempts: int
+    attempts: int = 0
 
 
-def post(
-    unit: RowsUnit,
-    mail_id: str,
-    kind: str,
-    address: str,
-    subject: str,
-    *,
-    tenant_id: str | None,
-    params: Mapping[str, Any],
-) -> None:
-    """Let the mail be due now, if the unit is stored."""
-    add(
-        unit,
-        OUTGOING_MAILS,
-        mail_id=mail_id,
-        kind=kind,
-        address=address,
-        subject=subject,
-        tenant_id=tenant_id,
-        params=dict(params),
-        status="PENDING",
-        attempts=0,
-        due_at=unit.now,
-        last_error="",
+def post(unit: RowsUnit, mails: Sequence[OutgoingMail]) -> None:
+    """Let the mails be due now, if the unit is stored."""
+    fixed = {"status": "PENDING", "due_at": unit.now, "last_error": "", **stamps(unit)}
+    if mails:
+        unit.connection.execute(insert(OUTGOING_MAILS), [{**fixed, **msgspec.structs.asdict(one)} for one in mails])
+
+
+def posted_since(unit: RowsUnit, addresses: Sequence[str], kind: str, since: datetime) -> dict[str, int]:
+    """How many mails of a kind were posted to these addresses since; those without any are left out."""
+    mails = OUTGOING_MAILS.c
+    counted = (
+        select(mails.address, func.count().label("posted"))
+        .where(mails.address.in_(addresses), mails.created_at >= since, mails.kind == kind)
+        .group_by(mails.address)
     )
-
-
-def posted_since(unit: RowsUnit, address: str, kind: str, since: datetime) -> int:
-    """How many mails of a kind were posted to an address since."""
-    counted = select(func.count()).where(
-        OUTGOING_MAILS.c.address == address, OUTGOING_MAILS.c.created_at >= since, OUTGOING_MAILS.c.kind == kind
-    )
-    return int(unit.connection.scalar(counted) or 0)
+    return {row.address: row.posted for row in unit.connection.execute(counted)}
 
 
 def due(unit: RowsUnit, limit: int) -> list[tuple[str, int]]:
