@@ -22,6 +22,7 @@ from campaigns.volley import Lines, Reply, Request, ask
 from oms_app.bootstrap import Services
 from oms_app.cli.demo import demo_instruments, starting_prices
 from oms_app.flow.scopes import Scope
+from oms_app.store import auth_epochs
 from oms_app.store import tables as t
 from oms_app.store.config_rows import connection_resource
 from oms_app.store.rows import put
@@ -35,8 +36,6 @@ AT_ONCE = 2
 APIS = ("api-1", "api-2")
 LOSSES = 3
 """How often the database is killed, and how often a process."""
-RECHECK_S = 1.2
-"""After this time no process believes a key's old rights."""
 
 
 def run(n: int, seed: int, plant: str) -> Result:
@@ -218,11 +217,9 @@ class Campaign:
                 unit.connection.execute(
                     update(t.API_KEYS).where(t.API_KEYS.c.key_id == made.row.key_id).values(**values)
                 )
+                auth_epochs.bump(unit, self.mine.tenant_id)
             taken.append((request, told.order_id or "" if told is not None else "", status))
-        time.sleep(scaled(RECHECK_S))
         for request, order_id, status in taken:
-            self._volley([request])  # the first request of each process after the time reads the rights again
-            time.sleep(scaled(RECHECK_S))
             for reply in self._volley([request])[0]:
                 if reply is None or reply.status != status:
                     self._say(f"{request.key}: {_shown(reply)}, not {status}")
