@@ -7,6 +7,7 @@ import os
 import smtplib
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -73,8 +74,12 @@ class SmtpMailer:
     def send(self, message: Message) -> None:
         """Send it. Raises MailFailed; what the server says is told by its code only."""
         try:
-            with self._connected() as server:
+            server = self._connected()
+            try:
                 server.send_message(_mime(message, self._sender, self._clock()))
+                _part(server)
+            finally:
+                server.close()
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _text in error.recipients.values()]
             raise MailFailed(f"the mail server refused the address ({codes[0]})", retry=codes[0] < 500) from None
@@ -121,6 +126,12 @@ class FolderMailer:
                 file.write(_mime(message, self._sender, at).as_bytes())
         except OSError as error:
             raise MailFailed(f"the outbox cannot be written ({type(error).__name__})", retry=True) from None
+
+
+def _part(server: smtplib.SMTP) -> None:
+    """Say good-bye; the message is accepted, so whatever is said now changes nothing."""
+    with suppress(smtplib.SMTPException, OSError):
+        server.quit()
 
 
 def _mime(message: Message, sender: str, at: datetime) -> EmailMessage:
