@@ -90,8 +90,9 @@ class Edge:
             return False
         if not any(name in environ.get("HTTP_COOKIE", "") for name in _COOKIES):
             return False
-        if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-            return True
+        site = environ.get("HTTP_SEC_FETCH_SITE")
+        if site is not None:  # our own forms come with `Origin: null`, because our pages send no referrer
+            return site not in ("none", "same-origin")
         origin = environ.get("HTTP_ORIGIN")
         if origin is None:
             return False

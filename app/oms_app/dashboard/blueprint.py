@@ -12,28 +12,39 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from oms_app.dashboard import showing, sign_in
+from oms_app.dashboard.account import AccountPage
 from oms_app.dashboard.alerts import AlertPage
-from oms_app.dashboard.answering import page_links
+from oms_app.dashboard.answering import ACCOUNT, PUBLIC, SIGNED_IN, View, admin_links, page_links
+from oms_app.dashboard.audit import AuditPages
 from oms_app.dashboard.desk import Desk
+from oms_app.dashboard.forms import sentence
+from oms_app.dashboard.invitations import InvitationPage
+from oms_app.dashboard.joining import JoiningPages
+from oms_app.dashboard.keys import KeyPages
+from oms_app.dashboard.members import MemberPages
 from oms_app.dashboard.policy import content_policy, stream_origin
 from oms_app.dashboard.queues import QueuePage
 from oms_app.dashboard.reconciliation import ReconciliationPage
 from oms_app.dashboard.rows import DeskRows
 from oms_app.dashboard.services import DashboardServices
 from oms_app.dashboard.sessions import Sessions
-from oms_app.flow.errors import FlowError
+from oms_app.dashboard.sheets import Sheets
+from oms_app.dashboard.tenants import TenantPages
+from oms_app.flow.errors import FlowError, NotPermitted
+from oms_app.flow.identity import Identity, StepUpRequired
 from oms_app.flow.scopes import Scope
 from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
 from oms_kernel.domain.errors import KernelError
 
 log = structlog.get_logger(__name__)
-PUBLIC = "public"
 STATIC = Path(__file__).parent / "static"
-View = Callable[..., ResponseReturnValue]
+STEP_UP = "X-Step-Up"
+"""A refused request's header: with which field the person proves anew who asks."""
+MISSING = frozenset({"not_found"})
 
 
 def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool] = lambda address: True) -> Blueprint:
-    """The pages `/` and `/login`, the fragments under `/desk` and the files under `/static`.
+    """The pages, the fragments that they are made of, and the files under `/static`.
 
     may_try: whether somebody at this address may try to sign in now.
     """
@@ -50,10 +61,11 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
     queues = QueuePage(services, rows, sessions)
     alerts = AlertPage(services, rows, sessions)
     differences = ReconciliationPage(services, rows, sessions)
-    door = sign_in.Door(services.identity, sessions, may_try)
+    door = sign_in.Door(services, sessions, may_try)
+    sheets = Sheets(services, rows, sessions)
 
     def route(rule: str, view: View, scope: str, method: str = "GET") -> None:
-        guarded = _public(view) if scope == PUBLIC else _guarded(view, scope, sessions)
+        guarded = _public(view) if scope == PUBLIC else _guarded(view, scope, sessions, services)
         guarded.oms_scope = scope  # type: ignore[attr-defined]  # every route says who may call it
         blueprint.add_url_rule(rule, view.__name__, guarded, methods=[method])
 
@@ -70,7 +82,7 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
     route("/desk/orders", desk.place_order, Scope.PLACE_ORDERS, "POST")
     route("/desk/orders/<order_id>/cancel", desk.cancel_order, Scope.CANCEL_ORDERS, "POST")
     route("/desk/orders/cancel-all", desk.cancel_all, Scope.CANCEL_ORDERS, "POST")
-    route("/pages", alerts.show_pages, Scope.VIEW_ORDERS)
+    route("/pages", alerts.show_pages, SIGNED_IN)
     route("/alerts", alerts.show_alerts, Scope.VIEW_ORDERS)
     route("/alerts/board", alerts.show_alert_board, Scope.VIEW_ORDERS)
     route("/alerts/acknowledge", alerts.acknowledge_alerts, Scope.CANCEL_ORDERS, "POST")
@@ -86,6 +98,17 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
         Scope.MANAGE_WEBHOOKS,
         "POST",
     )
+    for page in (
+        MemberPages(services, sheets),
+        InvitationPage(services, rows, sheets),
+        KeyPages(services, rows, sheets),
+        AuditPages(services, rows, sheets),
+        TenantPages(services, sheets),
+        AccountPage(services, sheets, sessions),
+        JoiningPages(services, sessions, may_try),
+    ):
+        for rule, view, scope, method in page.routes():
+            route(rule, view, scope, method)
 
     @blueprint.after_request
     def protect(response: Response) -> Response:
@@ -94,10 +117,18 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
             response.headers["Cache-Control"] = "no-store"
         return response
 
+    def admin_pages(here: str) -> object:
+        return admin_links(here, is_superuser=services.tenancy.is_superuser(g.caller.principal))
+
     blueprint.context_processor(
-        lambda: {"show": showing, "Scope": Scope, "page_links": partial(page_links, services.store)}
+        lambda: {
+            "show": showing,
+            "Scope": Scope,
+            "page_links": partial(page_links, services.store),
+            "admin_links": admin_pages,
+        }
     )
-    _answer_errors(blueprint)
+    _answer_errors(blueprint, services.identity)
     return blueprint
 
 
@@ -128,17 +159,22 @@ def _public(view: View) -> View:
     return public
 
 
-def _guarded(view: View, scope: str, sessions: Sessions) -> View:
-    """The view for people who are signed in, may do it, and ask from our own page."""
+def _guarded(view: View, scope: str, sessions: Sessions, services: DashboardServices) -> View:
+    """The view for people who are signed in, may do it, and ask from our own page at an address of their tenant."""
 
     @wraps(view)
     def guarded(**arguments: Any) -> ResponseReturnValue:
         caller = sessions.caller(request)
+        if caller is not None and services.hosts.tenant_of(request.host) not in (None, caller.principal.tenant_id):
+            caller = None  # the address belongs to another tenant
+        is_page = request.method == "GET" and "HX-Request" not in request.headers
         if caller is None:
-            if request.method == "GET" and "HX-Request" not in request.headers:
+            if is_page:
                 return redirect("/login", 303)
             return render_template("dashboard/problem.html", title="Signed out", detail="Sign in again."), 401
-        if scope not in caller.principal.scopes:
+        if scope != SIGNED_IN and scope not in caller.principal.scopes:
+            if is_page and not caller.principal.scopes:
+                return redirect(ACCOUNT, 303)  # where a second factor is set up, without which nothing is permitted
             return render_template(
                 "dashboard/problem.html", title="Not permitted", detail=f"Your role lacks the scope {scope}."
             ), 403
@@ -152,9 +188,18 @@ def _guarded(view: View, scope: str, sessions: Sessions) -> View:
     return guarded
 
 
-def _answer_errors(blueprint: Blueprint) -> None:
+def _answer_errors(blueprint: Blueprint, identity: Identity) -> None:
     def refused(error: FlowError | KernelError) -> ResponseReturnValue:
+        if error.code in MISSING:
+            return render_template("dashboard/problem.html", title="Not found", detail=sentence(error.detail)), 404
         return render_template("dashboard/problem.html", title="Refused", detail=error.detail), 422
+
+    def not_permitted(error: NotPermitted) -> ResponseReturnValue:
+        return render_template("dashboard/problem.html", title="Not permitted", detail=sentence(error.detail)), 403
+
+    def unproved(error: StepUpRequired) -> ResponseReturnValue:
+        enrolled = identity.second_factors.is_enrolled(g.caller.user_id or "")
+        return sentence(error.detail), 403, {STEP_UP: "totp_code" if enrolled else "password"}
 
     def away(error: Exception) -> ResponseReturnValue:
         detail = "The database does not answer. Nothing was changed; try again."
@@ -173,6 +218,8 @@ def _answer_errors(blueprint: Blueprint) -> None:
         return render_template("dashboard/problem.html", title="Something went wrong", detail=detail), 500
 
     blueprint.register_error_handler(FlowError, refused)
+    blueprint.register_error_handler(NotPermitted, not_permitted)
+    blueprint.register_error_handler(StepUpRequired, unproved)
     blueprint.register_error_handler(KernelError, refused)
     blueprint.register_error_handler(StoreUnavailable, away)
     blueprint.register_error_handler(CommitUnknown, unsure)

@@ -7,12 +7,19 @@ from typing import Protocol
 from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
 from oms_app.flow.attention import Attention
+from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
+from oms_app.flow.invitations import Invitations
+from oms_app.flow.members import Members
+from oms_app.flow.people_csv import PeopleTables
+from oms_app.flow.profiles import Profiles
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.reconcile_requests import ReconcileRequests
+from oms_app.flow.registration import Register
 from oms_app.flow.resolution import Resolution
 from oms_app.flow.sealing import Sealer
+from oms_app.flow.tenancy import Tenancy
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.registry import Registries
 
@@ -63,6 +70,34 @@ class DashboardServices(Protocol):
     @property
     def identity(self) -> Identity:
         """Sign-in and sessions."""
+
+    @property
+    def hosts(self) -> Hosts:
+        """Which host belongs to which tenant."""
+
+    @property
+    def tenancy(self) -> Tenancy:
+        """Makes, changes and closes tenants."""
+
+    @property
+    def members(self) -> Members:
+        """Who belongs to a tenant."""
+
+    @property
+    def invitations(self) -> Invitations:
+        """Invites people."""
+
+    @property
+    def people_tables(self) -> PeopleTables:
+        """Imports and exports people."""
+
+    @property
+    def profiles(self) -> Profiles:
+        """What people say about themselves."""
+
+    @property
+    def registration(self) -> Register:
+        """Lets strangers in, where that is wanted."""
 
     @property
     def clock(self) -> Callable[[], datetime]:

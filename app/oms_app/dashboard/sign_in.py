@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from oms_app.config import Registration
 from oms_app.dashboard.answering import ACCOUNT
 from oms_app.dashboard.services import DashboardServices
-from oms_app.dashboard.sessions import DEVICE_COOKIE, Sessions, actor_of
+from oms_app.dashboard.sessions import DEVICE_COOKIE, Sessions
 from oms_app.dashboard.sheets import stranger
 from oms_app.flow.identity import (
     Overloaded,
@@ -34,7 +34,7 @@ class Door:
     def show_login(self) -> ResponseReturnValue:
         """The sign-in form; a browser whose session only needs renewing goes straight to the desk."""
         pair = self._sessions.renewed(request)
-        if pair is not None:
+        if pair is not None and self._hosts.tenant_of(request.host) in (None, pair.tenant_id):
             response = redirect("/", 303)
             self._sessions.begin(response, pair)  # type: ignore[arg-type]
             return response

@@ -4,6 +4,9 @@ export function wireConfirm() {
   document.addEventListener("htmx:confirm", (event) => {
     event.preventDefault();
     dialog.querySelector("#confirm-text").textContent = event.detail.ctx.confirm;
+    const yes = dialog.querySelector("#confirm-yes");
+    const asked = event.detail.ctx.sourceElement?.querySelector("button");
+    if (yes && asked) yes.textContent = asked.textContent;
     dialog.returnValue = "";
     dialog.addEventListener(
       "close",

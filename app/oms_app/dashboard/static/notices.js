@@ -28,7 +28,7 @@ export function watchNotices() {
     const { response, request } = event.detail.ctx;
     if (response.status >= 500) trouble("server", "The server cannot answer right now. Trying again…");
     else if (response.status === 401 && request.method !== "GET") notice("Your session was renewed. Send it once more.", "bad");
-    else if (response.status === 403) notice("You may not do this, or the page is out of date.", "bad");
+    else if (response.status === 403 && !response.headers.get("X-Step-Up")) notice("You may not do this, or the page is out of date.", "bad");
     if (response.status >= 500 && request.method !== "GET") {
       notice("No answer. Look at the orders before you try again; sending again makes no second order.", "bad");
     }
