@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select
 
 from oms_app.flow.audit import PERSONAL, Actor, AdminAction, cli_actor, record
 from oms_app.flow.sealing import Sealer
@@ -153,7 +153,10 @@ def test_a_text_that_was_moved_to_another_event_does_not_open(store: SqlStore, h
     with store.tenant_unit(home[0]) as unit:
         own = AUDIT_TEXTS.c.tenant_id == home[0]
         sealed = unit.connection.scalar(select(AUDIT_TEXTS.c.sealed).where(own, AUDIT_TEXTS.c.event_id == ids[0]))
-        unit.connection.execute(update(AUDIT_TEXTS).where(own, AUDIT_TEXTS.c.event_id == ids[1]).values(sealed=sealed))
+        which = own & (AUDIT_TEXTS.c.event_id == ids[1])
+        (row,) = unit.connection.execute(select(AUDIT_TEXTS).where(which)).mappings()
+        unit.connection.execute(delete(AUDIT_TEXTS).where(which))
+        unit.connection.execute(insert(AUDIT_TEXTS).values({**row, "sealed": sealed}))
     assert texts(store, home[0], ids[1])["ACTOR"].values is None
 
 

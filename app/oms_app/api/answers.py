@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 
 from oms_app.api.attention_answers import attention_answers
+from oms_app.api.audit_answers import audit_answers
 from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, JsonObject, Text, Word
 from oms_app.api.order_json import order_answer_schema
 from oms_app.api.people_answers import people_answers
@@ -84,6 +85,7 @@ LISTED = (
     "Member",
     "Invitation",
     "Session",
+    "AuditEntry",
 )
 """What lists hold: each has a schema `<name>List` of one page."""
 
@@ -122,6 +124,7 @@ def _plain_answers() -> dict[str, Fields]:
         },
         **attention_answers(),
         **people_answers(),
+        **audit_answers(),
         **sign_in_answers(),
         "Execution": {
             "execution_id": IdText(),

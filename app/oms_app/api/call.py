@@ -204,6 +204,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     takes_csv: bool = False
     """A body of text/csv is taken as the field `csv`."""
     answers_csv: bool = False
+    answers_lines: bool = False
+    """It may answer with application/x-ndjson: a JSON document in each line."""
 
     @property
     def operation_id(self) -> str:

@@ -1,9 +1,10 @@
 """Say what every field of the API means, once, by its name; exceptions name their schema."""
 
-from oms_app.api import people_descriptions, sign_in_descriptions
+from oms_app.api import audit_descriptions, people_descriptions, sign_in_descriptions
 from oms_app.flow.publishing import PUBLIC_KINDS
 
 _OF_SCHEMA = {
+    **audit_descriptions.OF_SCHEMA,
     **people_descriptions.OF_SCHEMA,
     **sign_in_descriptions.OF_SCHEMA,
     ("Verdict", "limit"): "The limit that was met.",
@@ -82,6 +83,7 @@ _OF_SCHEMA = {
 }
 
 _DESCRIPTIONS = {
+    **audit_descriptions.DESCRIPTIONS,
     **people_descriptions.DESCRIPTIONS,
     **sign_in_descriptions.OF_FIELD,
     "access_token": "The token for Authorization: Bearer; lives at most 15 minutes.",

@@ -40,6 +40,7 @@ _RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 1},
 }
 _CSV = {"text/csv": {"schema": {"type": "string"}}}
+_LINES = {"application/x-ndjson": {"schema": {"type": "string"}}}
 _ETAG = {"description": 'The version of the order, such as "v42".', "schema": {"type": "string"}}
 _TITLES = dict(reversed(list(STATUS_OF_CODE.values())))
 
@@ -150,6 +151,8 @@ def _answer(status: int, schema: str | None, endpoint: Endpoint) -> dict[str, An
         answer["headers"] = {"ETag": _ETAG}
     if endpoint.answers_csv:
         answer["content"] = _CSV
+    if endpoint.answers_lines:
+        answer["content"] = {**answer.get("content", {}), **_LINES}
     if schema is not None:
         answer["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return answer
@@ -290,6 +293,7 @@ _TAGS = {
     "plugins": "What is installed.",
     "sign-in": "Sessions.",
     "api keys": "Keys for programs.",
+    "audit": "Who did what; what is kept about a person, and its erasure.",
     "tenants": "Tenants and their settings.",
     "members": "Who belongs to the tenant, and as what.",
     "invitations": "Inviting people by e-mail.",

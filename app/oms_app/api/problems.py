@@ -53,6 +53,7 @@ STATUS_OF_CODE: dict[str, tuple[int, str]] = {
     "internal_error": (500, "Something went wrong on our side"),
     "unavailable": (503, "The store cannot be reached"),
     "store_unavailable": (503, "The store cannot be reached"),
+    "audit_index_behind": (503, "The search is not ready yet"),
     "no_session": (503, "No broker session is ready"),
     "overloaded": (503, "Too busy"),
     "not_ready": (503, "Not ready"),

@@ -12,7 +12,7 @@ from oms_app.cli.database import is_made, opened_store
 from oms_app.cli.errors import CommandFailed
 from oms_app.config import Settings
 from oms_app.store.sql_store import SqlStore
-from oms_kernel.domain.ids import TenantId
+from oms_kernel.domain.ids import AccountId, TenantId
 from oms_kernel.registry import Registries
 
 
@@ -38,6 +38,7 @@ def end_orphaned_limit(settings: Settings, registries: Registries, limit_id: str
 
     Raises CommandFailed when no such limit is in force, when a plugin does provide its rule, and without a database.
     """
+    from oms_app.flow.audit import AdminAction, cli_actor, record
     from oms_app.store.limits import end_limit
 
     with opened_store(settings) as store:
@@ -49,6 +50,9 @@ def end_orphaned_limit(settings: Settings, registries: Registries, limit_id: str
         for one in ended:
             with store.tenant_unit(TenantId(one.tenant_id)) as unit:
                 end_limit(unit, limit_id)
+                account_id = AccountId(one.account_id) if one.account_id is not None else None
+                action = AdminAction("limit.ended", "limit", limit_id, before={"rule": one.rule}, account_id=account_id)
+                record(unit, cli_actor(), action)
         return ended
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+import msgspec
 
 from oms_app.cli.errors import CommandFailed
 from oms_app.cli.on_this_machine import asked_password, services_here
-from oms_app.cli.output import json_option, print_table, show
+from oms_app.cli.output import json_option, print_json, print_table, show
+
+if TYPE_CHECKING:
+    from oms_app.store.people import Person
 
 COLUMNS = ("email", "first_name", "last_name", "is_active", "is_superuser", "created_at", "user_id")
 ROLES = ("ADMIN", "MANAGER", "TRADER", "VIEWER", "COMPLIANCE")
@@ -76,6 +85,47 @@ def deactivate(email: str) -> None:
 def activate(email: str) -> None:
     """Let the person with EMAIL in again."""
     _set_active(email, True)
+
+
+@users.command()
+@click.argument("email")
+@click.option("--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="A file; else stdout.")
+def export(email: str, target: Path | None) -> None:
+    """Write everything that is kept about the person with EMAIL, as JSON, to hand it to the person."""
+    from oms_app.flow.personal_data import PersonalData
+
+    with services_here() as services:
+        user_id = _user_id(services.people.list(), email)
+        held = PersonalData(services.store, services.tenancy).export(user_id)
+    if target is None:
+        print_json(held)
+        return
+    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(held), indent=2))
+    click.echo(f"written: {target}", err=True)
+
+
+@users.command()
+@click.argument("email")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(email: str, yes: bool) -> None:
+    """Erase the person with EMAIL everywhere, for good: names, addresses, words. The audit trail stays whole."""
+    from oms_app.flow.audit import cli_actor
+    from oms_app.flow.personal_data import PersonalData
+
+    if not yes:
+        click.confirm(f"Erase {email} for good?", abort=True)
+    with services_here() as services:
+        user_id = _user_id(services.people.list(), email)
+        PersonalData(services.store, services.tenancy).erase(cli_actor(), user_id)
+    click.echo(f"{user_id} is erased")
+
+
+def _user_id(people: Sequence[Person], email: str) -> str:
+    for person in people:
+        if email.strip().lower() in (person.email, person.user_id):
+            return person.user_id
+    raise CommandFailed(f"nobody has the address {email}\n  fix: `oms users list`")
 
 
 def _set_active(email: str, is_active: bool) -> None:

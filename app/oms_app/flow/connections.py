@@ -1,5 +1,6 @@
 """Connections to brokers as people want them: connected or not; a session process then makes it so."""
 
+from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.flow.principal import Principal
 from oms_app.flow.strategies import StateConflict, UnknownThing
 from oms_app.store import connections as rows
@@ -9,10 +10,11 @@ from oms_kernel.domain.ids import ConnectionId
 
 
 class Connections:
-    """The one door for what people want of connections."""
+    """The one door for what people want of connections. actor: who acts, and from where; None: the principal."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: SqlStore, actor: Actor | None = None) -> None:
         self._store = store
+        self._actor = actor
 
     def want(self, principal: Principal, broker: str, connection_id: str | None, *, connected: bool) -> str:
         """The connection that is to be connected or not from now on; a second call changes nothing.
@@ -21,7 +23,7 @@ class Connections:
         """
         with self._store.tenant_unit(principal.tenant_id) as unit:
             found = [
-                view.connection_id
+                view
                 for view in queries.list_connections(unit)
                 if view.broker == broker and connection_id in (None, view.connection_id)
             ]
@@ -32,5 +34,15 @@ class Connections:
                     f"you have {len(found)} connections to {broker}: name one by connection_id",
                     field="connection_id",
                 )
-            rows.set_desired(unit, ConnectionId(found[0]), "CONNECTED" if connected else "DISCONNECTED")
-        return found[0]
+            wished = "CONNECTED" if connected else "DISCONNECTED"
+            rows.set_desired(unit, ConnectionId(found[0].connection_id), wished)
+            if found[0].desired != wished:
+                action = AdminAction(
+                    "connection.wished",
+                    "connection",
+                    found[0].connection_id,
+                    before={"desired": found[0].desired},
+                    after={"desired": wished},
+                )
+                record(unit, self._actor or Actor(principal.principal_id), action)
+        return found[0].connection_id

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from oms_app.flow.audit import AdminAction, cli_actor, record
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.strategies import StateConflict, UnknownThing
 from oms_app.store import cursors
@@ -74,4 +75,7 @@ class Consumers:
                 raise UnknownThing(f"{name} has read no ledger {ledger_id}")
             if not cursors.set_back(unit, name, ledger_id, from_seq - 1):
                 raise InvalidRequest(f"{name} has read up to seq {stands_at} only", field="from_seq")
+            owner = next((tenant for tenant, known in self._store.ledgers() if known == ledger_id), None)
+            told = {"ledger_id": ledger_id, "from_seq": from_seq}
+            record(unit, cli_actor(), AdminAction("consumer.replayed", "consumer", name, after=told), owner)
         return stands_at - from_seq + 1

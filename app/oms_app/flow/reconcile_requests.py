@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.flow.errors import NoSession, UnknownAccount
 from oms_app.flow.principal import Principal
 from oms_app.store import queries, reconciliation_runs
@@ -38,10 +39,15 @@ class ReconcileRequests:
                 detail = connection.detail if connection is not None and held and connection.detail else "not connected"
                 fix = "connect the broker, or try again when its session is ready"
                 raise NoSession(f"no broker session is ready for the account ({detail}); nothing was stored", fix=fix)
-            return reconciliation_runs.request(
+            run = reconciliation_runs.request(
                 unit,
                 self._new_id(),
                 ConnectionId(served[0].connection_id),
                 BrokerAccountId(broker_account_id),
                 principal.principal_id,
             )
+            told = AdminAction(
+                "reconciliation.requested", "broker_account", broker_account_id, after={"run_id": run.run_id}
+            )
+            record(unit, Actor(principal.principal_id), told)
+            return run

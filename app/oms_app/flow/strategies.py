@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.flow.errors import FlowError, UnknownAccount
 from oms_app.flow.parameters import check_params
 from oms_app.flow.principal import Principal
@@ -14,7 +15,7 @@ from oms_app.store.strategies import RunRow, StrategyRow
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.errors import InvalidRequest, KernelError
-from oms_kernel.domain.ids import LedgerId
+from oms_kernel.domain.ids import AccountId, LedgerId
 from oms_kernel.registry import Registries
 
 OPEN_STATUSES = ("STARTING", "RUNNING", "STOPPING")
@@ -33,10 +34,13 @@ class StateConflict(KernelError):
 
 
 class Strategies:
-    """The one door for strategies and their runs."""
+    """The one door for strategies and their runs. actor: who acts, and from where; None: the principal of each call."""
 
-    def __init__(self, store: SqlStore, registries: Registries, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, store: SqlStore, registries: Registries, new_id: Callable[[], str], actor: Actor | None = None
+    ) -> None:
         self._store = store
+        self._actor = actor
         self._registries = registries
         self._new_id = new_id
 
@@ -49,6 +53,8 @@ class Strategies:
         with self._store.tenant_unit(principal.tenant_id) as unit:
             _account(unit, principal, account_id)
             rows.create_strategy(unit, strategy_id, name=name, strategy=strategy, account_id=account_id, params=params)
+            told = {"name": name, "strategy": strategy, "params": params}
+            self._record(unit, principal, "created", strategy_id, account_id, after=told)
             return _strategy(unit, principal, strategy_id)
 
     def change(
@@ -62,16 +68,20 @@ class Strategies:
                 if _open_run(unit, strategy_id) is not None:
                     raise StateConflict("the strategy is running; stop it before you change its params", field="params")
             asked = {"name": name, "params": params}
-            rows.update_strategy(unit, strategy_id, **{key: value for key, value in asked.items() if value is not None})
+            changes = {key: value for key, value in asked.items() if value is not None}
+            rows.update_strategy(unit, strategy_id, **changes)
+            before = {key: getattr(known, key) for key in changes}
+            self._record(unit, principal, "changed", strategy_id, known.account_id, before=before, after=changes)
             return _strategy(unit, principal, strategy_id)
 
     def close(self, principal: Principal, strategy_id: str) -> None:
         """End a strategy; its row and its orders stay. Raises UnknownThing, StateConflict while it runs."""
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            _strategy(unit, principal, strategy_id)
+            known = _strategy(unit, principal, strategy_id)
             if _open_run(unit, strategy_id) is not None:
                 raise StateConflict("the strategy is running; stop it first")
             rows.close_strategy(unit, strategy_id)
+            self._record(unit, principal, "closed", strategy_id, known.account_id)
 
     def start(self, principal: Principal, strategy_id: str) -> RunRow:
         """A new run. Raises UnknownThing, StateConflict when one is open or the account is halted."""
@@ -86,22 +96,27 @@ class Strategies:
                 raise StateConflict("the account is HALTED; a person must release it first")
             head = self._store.heads([LedgerId(account.ledger_id)]).get(LedgerId(account.ledger_id), 0)
             rows.start_run(unit, run_id, strategy_id, account.ledger_id, cursor_seq=head)
+            self._record(unit, principal, "started", strategy_id, known.account_id, after={"run_id": run_id})
             return _run(unit, principal, run_id)
 
     def stop(self, principal: Principal, strategy_id: str) -> RunRow:
         """The open run, told to stop. Raises UnknownThing, StateConflict when none is open."""
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            _strategy(unit, principal, strategy_id)
+            known = _strategy(unit, principal, strategy_id)
             run = _open_run(unit, strategy_id)
             if run is None:
                 raise StateConflict("the strategy is not running")
+            self._record(unit, principal, "stopped", strategy_id, known.account_id, after={"run_id": run.run_id})
             return _stopped(unit, principal, run.run_id)
 
     def stop_run(self, principal: Principal, run_id: str) -> RunRow:
         """The run, told to stop. Raises UnknownThing, StateConflict when it is over."""
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            if _run(unit, principal, run_id).status not in OPEN_STATUSES:
+            run = _run(unit, principal, run_id)
+            if run.status not in OPEN_STATUSES:
                 raise StateConflict("the run is over")
+            account_id = _strategy(unit, principal, run.strategy_id).account_id
+            self._record(unit, principal, "stopped", run.strategy_id, account_id, after={"run_id": run_id})
             return _stopped(unit, principal, run_id)
 
     def find(self, principal: Principal, strategy_id: str) -> StrategyRow:
@@ -124,6 +139,24 @@ class Strategies:
         """A run. Raises UnknownThing."""
         with self._store.read_unit(principal.tenant_id) as unit:
             return _run(unit, principal, run_id)
+
+    def _record(
+        self,
+        unit: RowsUnit,
+        principal: Principal,
+        what: str,
+        strategy_id: str,
+        account_id: str,
+        **values: dict[str, Any],
+    ) -> None:
+        action = AdminAction(
+            f"strategy.{what}",
+            "strategy",
+            strategy_id,
+            account_id=AccountId(account_id),
+            **values,  # type: ignore[arg-type]
+        )
+        record(unit, self._actor or Actor(principal.principal_id), action)
 
     def _check(self, strategy: str, params: dict[str, Any]) -> None:
         registered = self._registries.strategies.get(strategy)

@@ -4,11 +4,13 @@ A webhook gets the events of every account of its tenant, so whoever reaches som
 """
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.flow.errors import NotPermitted
 from oms_app.flow.parameters import check_params, parted, secret_fields
 from oms_app.flow.principal import Principal
@@ -29,10 +31,20 @@ LONGEST_URL = 2000
 
 
 class Webhooks:
-    """The one door for webhooks. Each method raises NotPermitted for a caller that is held to some accounts."""
+    """The one door for webhooks. actor: who acts, and from where; None: the principal of each call.
 
-    def __init__(self, store: SqlStore, registries: Registries, sealer: Sealer, new_id: Callable[[], str]) -> None:
+    Each method raises NotPermitted for a caller that is held to some accounts."""
+
+    def __init__(
+        self,
+        store: SqlStore,
+        registries: Registries,
+        sealer: Sealer,
+        new_id: Callable[[], str],
+        actor: Actor | None = None,
+    ) -> None:
         self._store = store
+        self._actor = actor
         self._registries = registries
         self._sealer = sealer
         self._new_id = new_id
@@ -69,7 +81,9 @@ class Webhooks:
                 credentials=self._sealed(principal, webhook_id, hidden),
                 name=name,
             )
-            return _found(unit, webhook_id), secret
+            made = _found(unit, webhook_id)
+            self._record(unit, principal, "created", webhook_id, after=_told(made))
+            return made, secret
 
     def change(self, principal: Principal, webhook_id: str, **changes: Any) -> WebhookRow:
         """The webhook with new url, name, params, event_kinds or is_active. Raises UnknownThing, InvalidRequest."""
@@ -85,7 +99,9 @@ class Webhooks:
                 shown, hidden = self._checked(self._sink(known.sink), values.get("url", known.url), asked)
                 values |= {"params": shown, "credentials": self._sealed(principal, webhook_id, hidden)}
             rows.update_webhook(unit, webhook_id, **values)
-            return _found(unit, webhook_id)
+            changed = _found(unit, webhook_id)
+            self._record(unit, principal, "changed", webhook_id, before=_told(known), after=_told(changed))
+            return changed
 
     def close(self, principal: Principal, webhook_id: str) -> None:
         """End a webhook; its deliveries stay to be read. Raises UnknownThing."""
@@ -93,6 +109,7 @@ class Webhooks:
         with self._store.tenant_unit(principal.tenant_id) as unit:
             if not rows.close_webhook(unit, webhook_id):
                 raise UnknownThing(f"there is no webhook {webhook_id}")
+            self._record(unit, principal, "closed", webhook_id)
 
     def find(self, principal: Principal, webhook_id: str) -> WebhookRow:
         """A webhook. Raises UnknownThing."""
@@ -129,6 +146,7 @@ class Webhooks:
             found = rows.get_delivery(unit, webhook_id, delivery_id)
             if found is None:
                 raise UnknownThing(f"the webhook has no delivery {delivery_id}")
+            self._record(unit, principal, "delivery_replayed", webhook_id, after={"delivery_id": delivery_id})
             return found
 
     def replay_dead(self, principal: Principal, webhook_id: str) -> int:
@@ -136,13 +154,21 @@ class Webhooks:
         _check_reach(principal)
         with self._store.tenant_unit(principal.tenant_id) as unit:
             _check_open(_found(unit, webhook_id))
-            return rows.replay(unit, webhook_id)
+            replayed = rows.replay(unit, webhook_id)
+            self._record(unit, principal, "dead_replayed", webhook_id, after={"deliveries": replayed})
+            return replayed
 
     def counts(self, principal: Principal) -> Sequence[DeliveryCount]:
         """Each open webhook with what it has still to deliver and what was given up."""
         _check_reach(principal)
         with self._store.read_unit(principal.tenant_id) as unit:
             return rows.count_deliveries(unit)
+
+    def _record(
+        self, unit: RowsUnit, principal: Principal, what: str, webhook_id: str, **values: dict[str, Any] | None
+    ) -> None:
+        actor = self._actor or Actor(principal.principal_id)
+        record(unit, actor, AdminAction(f"webhook.{what}", "webhook", webhook_id, **values))  # type: ignore[arg-type]
 
     def _only_sink(self) -> str:
         names = list(self._registries.webhook_sinks)
@@ -174,6 +200,20 @@ class Webhooks:
 
     def _opened(self, principal: Principal, webhook_id: str, sealed: bytes | None) -> dict[str, Any]:
         return self._sealer.open(principal.tenant_id, TABLE, webhook_id, sealed) if sealed else {}
+
+
+def _told(webhook: WebhookRow) -> dict[str, Any]:
+    """What the audit trail keeps: of the URL, whose path may be a secret, the host and a hash."""
+    return {
+        "name": webhook.name,
+        "sink": webhook.sink,
+        "host": urlsplit(webhook.url).hostname,
+        "url_hash": hashlib.sha256(webhook.url.encode()).hexdigest(),
+        "secrets_hash": hashlib.sha256(webhook.credentials).hexdigest() if webhook.credentials else None,
+        "params": webhook.params,
+        "event_kinds": list(webhook.event_kinds),
+        "is_active": webhook.is_active,
+    }
 
 
 def _check_reach(principal: Principal) -> None:

@@ -43,7 +43,7 @@ def disconnect_broker(call: Call, name: str) -> Answer:
 
 def _wanted(call: Call, name: str, *, connected: bool) -> Answer:
     _require_broker(call, name)
-    connection_id = Connections(call.services.store).want(
+    connection_id = Connections(call.services.store, call.actor).want(
         call.principal, name, call.body.get("connection_id"), connected=connected
     )
     with call.services.store.read_unit(call.principal.tenant_id) as unit:

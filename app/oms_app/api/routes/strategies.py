@@ -88,7 +88,7 @@ def stop_run(call: Call, run_id: str) -> Answer:
 
 def _strategies(call: Call) -> Strategies:
     services = call.services
-    return Strategies(services.store, services.registries, services.new_id)
+    return Strategies(services.store, services.registries, services.new_id, call.actor)
 
 
 def _endpoint(method: str, path: str, view: Any, status: int, schema: str | None, **more: Any) -> Endpoint:

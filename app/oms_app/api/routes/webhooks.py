@@ -80,7 +80,7 @@ def _shown(row: WebhookRow) -> dict[str, Any]:
 
 def _webhooks(call: Call) -> Webhooks:
     services = call.services
-    return Webhooks(services.store, services.registries, services.sealer, services.new_id)
+    return Webhooks(services.store, services.registries, services.sealer, services.new_id, call.actor)
 
 
 def _endpoint(method: str, path: str, view: Any, status: int, schema: str | None, **more: Any) -> Endpoint:

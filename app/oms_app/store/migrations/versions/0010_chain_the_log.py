@@ -43,7 +43,7 @@ def upgrade() -> None:
         op.execute("ALTER TABLE event_log ALTER COLUMN hash DROP DEFAULT")
     _create_tables()
     for table in ("person_keys", "audit_texts"):
-        roles.let_serve(table)
+        roles.let_serve(table, append_only=table == "audit_texts")
         roles.let_delete(table)
     roles.let_serve("audit_entries", append_only=True)
     for table in ("audit_texts", "audit_entries"):
