@@ -196,8 +196,11 @@ class GuardedRule:
         if state is None and self.stateful:
             state = self.initial_state()
         outcome = self._call(self._enter_assess, self._assess, intent, view, state)
+        if outcome is self._plain:
+            return self._passed
         if outcome.__class__ is Verdict:
             if outcome == self._plain:
+                self._plain = outcome
                 return self._passed
             if is_sound(outcome):
                 return complete(outcome, self.name, self.plugin, self.gate)

@@ -13,10 +13,12 @@ def is_sound(verdict: Verdict) -> bool:
     """Whether every field of a plugin's verdict has the type and bounds that the log can store."""
     return (
         verdict.outcome.__class__ is Outcome
-        and all(
-            figure is None or _is_storable(figure) for figure in (verdict.observed, verdict.limit, verdict.quote_price)
-        )
-        and all(isinstance(text, str) for text in (verdict.code, verdict.message, verdict.unit))
+        and _is_storable(verdict.observed)
+        and _is_storable(verdict.limit)
+        and _is_storable(verdict.quote_price)
+        and isinstance(verdict.code, str)
+        and isinstance(verdict.message, str)
+        and isinstance(verdict.unit, str)
         and (verdict.quote_at is None or getattr(verdict.quote_at, "tzinfo", None) is not None)
     )
 
@@ -49,6 +51,8 @@ def describe(error: object) -> str:
 
 
 def _is_storable(figure: object) -> bool:
+    if figure is None:
+        return True
     try:
         return isinstance(figure, Decimal) and bounded(figure) is not None
     except InvalidNumber:

@@ -171,6 +171,22 @@ class Book:
 
     # Changing ---------------------------------------------------------------------------------------------
 
+    def add_order(self, order: Order) -> None:
+        """Store an order of which the book has not heard before; the same as `put_order`, without looking for it."""
+        self.orders[order.order_id] = order
+        if order.status in TERMINAL:
+            self.ended.append(order.order_id)
+            return
+        request = order.request
+        side_key = (request.account_id, request.instrument_id, request.side)
+        total = self.open_quantity.get(side_key) or _NOTHING_OPEN
+        self.open_quantity[side_key] = OpenQuantity(add(total.quantity, order.worst_case_quantity), total.orders + 1)
+        self.open_orders.add(side_key, order.order_id, 1)
+        if order.in_doubt:
+            self.doubts.add((request.account_id, request.instrument_id), order.order_id, 1)
+        if _is_unsettled(order):
+            self.unsettled.add(order.connection_id, order.order_id, 1)
+
     def put_order(self, order: Order) -> None:
         """Store an order and keep exposure and the lists of open, doubtful and unsettled orders in step."""
         old = self.orders.get(order.order_id)
@@ -183,7 +199,7 @@ class Book:
         was_open = old is not None and old.status not in TERMINAL
         is_open = order.status not in TERMINAL
         if before != after or was_open != is_open:
-            total = self.open_quantity.get(side_key) or OpenQuantity()
+            total = self.open_quantity.get(side_key) or _NOTHING_OPEN
             self.open_quantity[side_key] = OpenQuantity(
                 add(total.quantity, subtract(after, before)), total.orders + is_open - was_open
             )
@@ -294,6 +310,9 @@ class Book:
         if present is not None and present.risk_date == day:
             return present
         return self.past_days.get((account_id, currency, day)) or DayCounters(risk_date=day)
+
+
+_NOTHING_OPEN = OpenQuantity()
 
 
 def _counted(counters: DayCounters, changes: dict[str, Any]) -> DayCounters:

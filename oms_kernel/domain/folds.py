@@ -91,7 +91,7 @@ def _order_accepted(book: Book, event: ev.OrderAccepted, recorded: ev.Recorded) 
         reservation=event.reservation,
         send_before=event.send_before,
     )
-    book.put_order(order)
+    book.add_order(order)
     _remember_client_order_id(book, order)
     book.count(order.request.account_id, order.currency, event.risk_date, accepted=1)
 
@@ -107,7 +107,7 @@ def _order_denied(book: Book, event: ev.OrderDenied, recorded: ev.Recorded) -> N
         reason_code=first.rule if first else None,
         reason=first.message if first else None,
     )
-    book.put_order(order)
+    book.add_order(order)
     _remember_client_order_id(book, order)
     book.count(order.request.account_id, order.currency, event.risk_date, denied=1)
 

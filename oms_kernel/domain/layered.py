@@ -38,15 +38,16 @@ class Layered(Generic[K, V]):
 
     def get(self, key: K, /) -> V | None:
         """The value, or None."""
-        if self.base is not None:
-            return self.changes[key] if key in self.changes else self.base.get(key)
         found = self.changes.get(key)
-        if found is None and self.below is not None:
-            found = self.below.get(key)
-        return found
+        if found is not None:
+            return found
+        base = self.base if self.base is not None else self.below
+        return base.get(key) if base is not None else None
 
     def __getitem__(self, key: K) -> V:
-        found = self.get(key)
+        found = self.changes.get(key)
+        if found is None:
+            found = self.get(key)
         if found is None:
             raise KeyError(key)
         return found

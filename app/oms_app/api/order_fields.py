@@ -68,6 +68,12 @@ def _word_of(words: type[StrEnum], aliases: Mapping[str, StrEnum]) -> Reader:
     return read
 
 
+def _remembered(read: Reader) -> Reader:
+    """A reader that knows the texts which it read lately: most orders name the same accounts, instruments and times."""
+    known = lru_cache(maxsize=1024)(read)
+    return lambda value: known(value) if value.__class__ is str else read(value)
+
+
 def _text(longest: int) -> Reader:
     return lambda value: read_text(value, 1, longest)
 
@@ -90,29 +96,29 @@ def read_tags(value: Any) -> dict[str, Any]:
 
 _ID_FIX = "send the id as the API gave it"
 _READERS: dict[str, tuple[Reader, str]] = {
-    "account_id": (_text(64), "GET /api/v1/accounts lists your accounts"),
-    "broker_account_id": (_text(64), "GET /api/v1/broker-accounts lists them"),
-    "symbol": (_text(60), "GET /api/v1/instruments lists what can be traded"),
+    "account_id": (_remembered(_text(64)), "GET /api/v1/accounts lists your accounts"),
+    "broker_account_id": (_remembered(_text(64)), "GET /api/v1/broker-accounts lists them"),
+    "symbol": (_remembered(_text(60)), "GET /api/v1/instruments lists what can be traded"),
     "exchange": (_text(30), "send the venue of the instrument"),
-    "instrument_id": (_text(64), "GET /api/v1/instruments lists what can be traded"),
+    "instrument_id": (_remembered(_text(64)), "GET /api/v1/instruments lists what can be traded"),
     "side": (_word_of(Side, {}), "send BUY or SELL"),
     "quantity": (_above_zero, DECIMAL_FIX),
     "order_type": (
         _word_of(OrderType, ORDER_TYPE_ALIASES),
         "send MARKET, LIMIT, STOP, STOP_LIMIT or TRAILING_STOP",
     ),
-    "limit_price": (read_decimal, DECIMAL_FIX),
-    "stop_price": (read_decimal, DECIMAL_FIX),
+    "limit_price": (_remembered(read_decimal), DECIMAL_FIX),
+    "stop_price": (_remembered(read_decimal), DECIMAL_FIX),
     "trail_amount": (_above_zero, DECIMAL_FIX),
     "trail_percent": (_above_zero, DECIMAL_FIX),
     "time_in_force": (_word_of(TimeInForce, {}), "send DAY, GTC, IOC, FOK, GTD, OPG or CLS"),
-    "expire_at": (read_instant, INSTANT_FIX),
-    "queue_until": (read_instant, INSTANT_FIX),
+    "expire_at": (_remembered(read_instant), INSTANT_FIX),
+    "queue_until": (_remembered(read_instant), INSTANT_FIX),
     "client_order_id": (
         _text(LONGEST_CLIENT_ORDER_ID),
         f"send 1 to {LONGEST_CLIENT_ORDER_ID} printable characters",
     ),
-    "strategy_id": (read_id, _ID_FIX),
+    "strategy_id": (_remembered(read_id), _ID_FIX),
     "product": (_word_of(Product, {}), "send MIS, CNC or NRML"),
     "tags": (read_tags, f"send a JSON object of at most {MAX_TAGS_BYTES} bytes"),
     "reduce_only": (_flag, "send true or false"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
+from uuid_utils import uuid7
 
 from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
@@ -99,8 +100,6 @@ def clock() -> datetime:
 
 def new_id() -> str:
     """A fresh UUIDv7 as text: sorts by time."""
-    from uuid_utils.compat import uuid7
-
     return str(uuid7())
 
 

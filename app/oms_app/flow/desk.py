@@ -31,8 +31,9 @@ from oms_kernel.batch import Batch, LedgerState, RememberingRule
 from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Recorded, Severity
-from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
+from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId, TenantId
 from oms_kernel.domain.past import pack
+from oms_kernel.engine import Destination
 from oms_kernel.guard import RuleHung
 from oms_kernel.view import LedgerView
 
@@ -98,6 +99,8 @@ class Turn:
         self.config: LedgerConfig = cache.config
         self.catalogue: InstrumentCatalogue = cache.catalogue
         self.batch = Batch(cache.state, now=unit.now, new_id=desk.new_id)
+        self.destinations: dict[tuple[AccountId, bool], Destination] = {}
+        """Where orders go, by account and by whether they may wait; what `routing.route` found in this turn."""
         self._view: LedgerView | None = None
 
     @property

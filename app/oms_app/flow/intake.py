@@ -17,7 +17,7 @@ from oms_kernel.domain.book import Book
 from oms_kernel.domain.decision import Decision
 from oms_kernel.domain.errors import InvalidRequest, KernelError
 from oms_kernel.domain.events import OrderAccepted, OrderDenied, Recorded
-from oms_kernel.domain.ids import AccountId, LedgerId, OrderId
+from oms_kernel.domain.ids import AccountId, BrokerAccountId, LedgerId, OrderId
 from oms_kernel.domain.order import Order
 
 __all__ = ["CursorStep", "IdempotencyKey", "Intake", "ItemResult", "OrderDraft", "PlaceResult"]
@@ -81,16 +81,16 @@ class Intake:
         """
         if not 1 <= len(drafts) <= MAX_BULK:
             raise InvalidRequest(f"a request holds 1 to {MAX_BULK} orders, this one {len(drafts)}", field="orders")
-        named: list[AccountId | FlowError | KernelError] = []
+        found: dict[tuple[AccountId | None, BrokerAccountId | None], AccountId | FlowError | KernelError] = {}
         ledgers: set[LedgerId] = set()
-        for draft in drafts:
+        for key in dict.fromkeys((draft.account_id, draft.broker_account_id) for draft in drafts):
             try:
-                account_id, ledger_id = self._directory.account(principal, draft.account_id, draft.broker_account_id)
+                found[key], ledger_id = self._directory.account(principal, *key)
             except (FlowError, InvalidRequest) as error:
-                named.append(error)
+                found[key] = error
             else:
-                named.append(account_id)
                 ledgers.add(ledger_id)
+        named = [found[draft.account_id, draft.broker_account_id] for draft in drafts]
         if not ledgers:
             return PlaceResult(items=tuple(ItemResult(error=error) for error in named if isinstance(error, Exception)))
         if len(ledgers) > 1:

@@ -64,8 +64,8 @@ def assess(
     instrument = find_instrument(turn.catalogue, draft.instrument_id, draft.symbol, draft.exchange)
     _refuse_duplicate(turn, account_id, draft.client_order_id)
     destination = route(turn, account_id, may_wait=draft.queue_until is not None)
-    salt = secrets.token_bytes(16)
     tags = json.dumps(draft.tags, sort_keys=True, default=str) if draft.tags else None
+    salt = secrets.token_bytes(16) if tags is not None else b""
     request = OrderRequest(
         account_id=account_id,
         instrument_id=instrument.instrument_id,

@@ -98,6 +98,13 @@ _LIST_INSTRUMENTS = "GET /api/v1/instruments lists what can be traded"
 
 def route(turn: Turn, account_id: AccountId, *, may_wait: bool) -> Destination:
     """Where the account's orders go. Raises NoSession when no session is ready and the order may not wait."""
+    known = turn.destinations.get((account_id, may_wait))
+    if known is None:
+        known = turn.destinations[account_id, may_wait] = _destination(turn, account_id, may_wait=may_wait)
+    return known
+
+
+def _destination(turn: Turn, account_id: AccountId, *, may_wait: bool) -> Destination:
     found = turn.config.routes.get(account_id)
     if found is None:
         raise NoSession("the account is routed to no broker account", field="account_id", fix="route it first")

@@ -17,8 +17,8 @@ class Rate(msgspec.Struct, frozen=True):
 
     def counted(self, at: datetime) -> "Rate":
         """The rate with one more message."""
-        total, counts = self._living(at)
         number = (at - _EPOCH) // self.slot
+        total, counts = self._living(number)
         if counts and counts[-1][0] >= number:
             counts = (*counts[:-1], (counts[-1][0], counts[-1][1] + 1))
         else:
@@ -27,14 +27,18 @@ class Rate(msgspec.Struct, frozen=True):
 
     def within(self, now: datetime) -> int:
         """How many messages in the last `slots` x `slot`; those of the slot that is only partly within count too."""
-        return self._living(now)[0]
+        return self._living((now - _EPOCH) // self.slot)[0]
 
-    def _living(self, at: datetime) -> tuple[int, tuple[tuple[int, int], ...]]:
-        first = (at - _EPOCH) // self.slot - self.slots
-        total, expired = self.total, 0
-        for number, count in self.counts:
+    def _living(self, present: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """(total, counts) without the slots that are over for good when slot `present` is under way."""
+        first = present - self.slots
+        total, counts = self.total, self.counts
+        if not counts or counts[0][0] >= first:
+            return total, counts
+        expired = 0
+        for number, count in counts:
             if number >= first:
                 break
             total -= count
             expired += 1
-        return total, self.counts[expired:] if expired else self.counts
+        return total, counts[expired:]
