@@ -35,7 +35,7 @@ def forgeries(token: str, key: bytes) -> list[str]:
         f"{part({'alg': alg, 'typ': 'at+jwt', 'kid': 'k0'})}.{part(claims)}." for alg in ("none", "None", "NONE", "")
     ]
     made += [signed(claims, key * 2, algorithm) for algorithm in ("HS384", "HS512")]
-    for other in ("another secret of the tests, long enough", APP_SECRET, key + b" ", key[:-1], b"\0" * 32):
+    for other in ("another secret of the tests, long enough", APP_SECRET, key + b" ", key[1:] + key[:1], b"\0" * 32):
         made.append(signed(claims, other, "HS256"))
     made += [signed(claims, key, "HS256", typ=typ) for typ in ("JWT", "rt+jwt", "", "AT+JWT", "at+jwt ", "invite+jwt")]
     made += [signed(claims, key, "HS256", typ=typ) for typ in (None,)]

@@ -17,7 +17,7 @@ from oms_app.store import people_rows
 from oms_app.store.identity_rows import UserRow
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.domain.errors import InvalidRequest
-from oms_kernel.domain.ids import AccountId, TenantId
+from oms_kernel.domain.ids import TenantId
 from tests.api.people import ANNA, HERE, PASSWORD, Clock, make_identity
 
 LONG = bool(os.environ.get("OMS_TEST_LONG"))
@@ -264,12 +264,11 @@ def admin(tenant_id: TenantId, pair: TokenPair) -> Principal:
 def test_a_key_works_until_it_is_revoked_and_its_secret_is_stored_nowhere(
     store: SqlStore, identity: Identity, pair: TokenPair, tenant_id: TenantId, clock: Clock
 ) -> None:
-    account = AccountId("0190f3a1-0000-7000-8000-000000000001")
-    made = identity.create_key(admin(tenant_id, pair), "bot", ["place:orders"], account_ids=[account])
+    made = identity.create_key(admin(tenant_id, pair), "bot", ["place:orders"])
     other = make_identity(store, clock)
     caller = other.caller_of_key(made.api_key)
     assert caller.principal.scopes == {"place:orders"}
-    assert caller.principal.account_ids == {account}
+    assert caller.principal.account_ids is None
     assert all(made.api_key not in repr(row) for row in identity.keys(tenant_id))
     identity.machine_keys.revoke(admin(tenant_id, pair), made.row.key_id)
     for process in (other, identity):

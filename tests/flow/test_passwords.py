@@ -44,7 +44,7 @@ def test_what_everybody_tries_first_is_refused(password: str) -> None:
         "dragonmaster falls asleep",
         "käse und brötchen im garten",
         "x" * 5 + "quite long" * 11,
-        "🐎🔋📎🐎🔋📎 horse",
+        "🐎🔋📎🐎🔋📎 horse battery",
     ],
 )
 def test_any_other_password_of_twelve_to_128_characters_is_taken(password: str) -> None:

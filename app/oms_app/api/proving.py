@@ -4,39 +4,53 @@ A route that a ledger's transaction decides begins with what this process rememb
 auth epoch itself. Whatever such a route answers without it is confirmed here.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from flask import Request
 
 from oms_app.api.authentication import caller_of
 from oms_app.api.call import Access, Call, Endpoint
 from oms_app.api.problems import Problem
+from oms_app.flow.errors import Unavailable
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.principal import Principal, Proof
 from oms_app.flow.scopes import Scope
 
 
-def recognised(endpoint: Endpoint, http: Request, identity: Identity) -> Caller | None:
-    """Who asks, permitted to call the endpoint; None on public routes. Raises Problem (401, 403), InvalidToken."""
+def recognised(endpoint: Endpoint, http: Request, identity: Identity, check: Callable[[Caller], None]) -> Caller | None:
+    """Who asks, permitted to call the endpoint; None on public routes. Raises Problem (401, 403), InvalidToken.
+
+    check: what else must hold of the caller, whenever one is recognised.
+    """
     if endpoint.scope == Access.PUBLIC:
         return None
     if not endpoint.decided_in_ledger:
-        return _permitted(endpoint, caller_of(http, identity))
+        caller = _permitted(endpoint, caller_of(http, identity))
+        check(caller)
+        return caller
     caller = caller_of(http, identity, may_be_old=True)
     if not _may(endpoint, caller):
         caller = _permitted(endpoint, caller_of(http, identity))  # the right may have been given since
 
+    check(caller)
+
     def read() -> tuple[Principal, int]:
         fresh = _permitted(endpoint, caller_of(http, identity))
+        check(fresh)
         return fresh.principal, fresh.epoch
 
     proof = Proof(caller.epoch, read)
     return msgspec.structs.replace(caller, principal=msgspec.structs.replace(caller.principal, proof=proof))
 
 
-def confirm(caller: Caller | None) -> None:
-    """Nothing, when the caller may still ask: unless a transaction said so, it is read now. Raises as `recognised`."""
+def confirm(caller: Caller | None, error: Exception | None = None) -> None:
+    """Nothing, when the caller may still ask: unless a transaction said so, it is read now. Raises as `recognised`.
+
+    error: what would be answered; that the database is away tells nobody anything.
+    """
     proof = caller.principal.proof if caller is not None else None
-    if proof is not None and not proof.is_confirmed:
+    if proof is not None and not proof.is_confirmed and not isinstance(error, Unavailable):
         proof.again()
 
 

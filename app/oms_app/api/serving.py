@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Request, Response, request
@@ -15,7 +16,7 @@ from oms_app.api.json_text import NotJson, decode, encode
 from oms_app.api.problems import FieldError, Problem
 from oms_app.api.proving import confirm, recognised, require_step_up
 from oms_app.api.quotas import Quotas
-from oms_app.api.rate_limit import Grant
+from oms_app.api.rate_limit import Bucket, Grant
 from oms_app.api.requests import current_request_id, tell_limits
 from oms_app.api.schema_from_struct import make_schema
 from oms_app.flow.errors import FlowError
@@ -38,7 +39,9 @@ def make_view(endpoint: Endpoint, services: ApiServices, quotas: Quotas) -> Call
         http: Request = request._get_current_object()  # type: ignore[attr-defined]
         if (refusal := quotas.at_door(endpoint.bucket, http.remote_addr or "")) is not None:
             raise _too_many(refusal)
-        caller = recognised(endpoint, http, services.identity)
+        caller = recognised(
+            endpoint, http, services.identity, partial(_require_idempotency_key, endpoint, http, services)
+        )
         if caller is not None:
             admit(caller, http.remote_addr or "", services.identity)
         host_tenant = services.hosts.tenant_of(http.host)
@@ -65,8 +68,8 @@ def make_view(endpoint: Endpoint, services: ApiServices, quotas: Quotas) -> Call
             )
             require_step_up(endpoint, call)
             answer = endpoint.view(call, **{name: str(value) for name, value in path.items()})
-        except (Problem, FlowError, KernelError):
-            confirm(caller)
+        except (Problem, FlowError, KernelError) as error:
+            confirm(caller, error)
             raise
         confirm(caller)
         response = respond(answer)
@@ -181,6 +184,16 @@ def _idempotency_key(http: Request) -> str | None:
             errors=[FieldError("Idempotency-Key", "is not valid", fix)],
         )
     return key
+
+
+def _require_idempotency_key(endpoint: Endpoint, http: Request, services: ApiServices, caller: Caller) -> None:
+    """Nothing, unless the tenant wants every order to carry a key and this one has none. Cancels never need one."""
+    if endpoint.bucket is not Bucket.ORDERS or "Idempotency-Key" in http.headers:
+        return
+    if not services.tenancy.settings_at(caller.principal.tenant_id, caller.epoch).require_idempotency_key:
+        return
+    error = FieldError("Idempotency-Key", "is required", "send a header that is unique for this request, as a UUID is")
+    raise Problem("invalid_request", "this tenant requires an Idempotency-Key", errors=[error])
 
 
 def _if_match(http: Request) -> int | None:

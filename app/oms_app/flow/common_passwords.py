@@ -16,7 +16,7 @@ _LEET_L = str.maketrans({"1": "l"})
 _NO_LETTER = re.compile(r"[^a-zà-ÿ]+")
 _ENDS = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 _RUNS = (
-    "01234567890123456789",
+    "012345678901234567890123456789",
     "abcdefghijklmnopqrstuvwxyz",
     "qwertyuiop",
     "asdfghjkl",

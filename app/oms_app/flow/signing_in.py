@@ -17,7 +17,6 @@ from oms_app.flow.passwords import Passwords
 from oms_app.flow.second_factors import SecondFactors, SecondFactorWrong, is_confirmed
 from oms_app.flow.session_tokens import SessionTokens, TokenPair
 from oms_app.flow.throttling import Taken, Throttling, device_hash, digest
-from oms_app.flow.tokens import InvalidToken
 from oms_app.store import known_devices, people_rows, second_factors, session_rows, throttles
 from oms_app.store.identity_rows import Membership, UserRow
 from oms_app.store.people_rows import NamedTenant
@@ -42,6 +41,12 @@ class SecondFactorNeeded(FlowError):
     """The password is right and the account has a second factor: send its code as totp_code."""
 
     code = "totp_required"
+
+
+class UnknownTenant(FlowError):
+    """The person is no member of such a tenant: GET /api/v1/auth/me lists theirs."""
+
+    code = "not_found"
 
 
 class _Changed(Exception):
@@ -98,19 +103,19 @@ class SigningIn:
         raise _failed()
 
     def switch(self, caller: Caller, actor: Actor, tenant_id: TenantId | None, tenant_slug: str | None) -> TokenPair:
-        """A session of the person in another of its tenants, ending no later. Raises SignInFailed, InvalidToken."""
+        """A session of the person in another of its tenants, ending no later. Raises UnknownTenant."""
         user_id, now = caller.user_id, self._clock()
         if user_id is None or caller.session_id is None:
-            raise SignInFailed("only people switch between tenants", fix="sign in")
+            raise UnknownTenant("only people switch between tenants", fix="sign in")
         with self._store.read_unit(None) as unit:
             wanted = self._named(unit, user_id, tenant_id, tenant_slug)
             present = session_rows.get_session(unit, caller.session_id)
         if present is None or not wanted or (tenant_id is None and tenant_slug is None):
-            raise InvalidToken("you are no member of such a tenant", fix="GET /api/v1/auth/me lists your tenants")
+            raise UnknownTenant("you are no member of such a tenant", fix="GET /api/v1/auth/me lists your tenants")
         with self._store.tenant_unit(wanted[0]) as unit:
             membership = people_rows.membership(unit, user_id)
             if membership is None:
-                raise InvalidToken("you are no member of such a tenant", fix="GET /api/v1/auth/me lists your tenants")
+                raise UnknownTenant("you are no member of such a tenant", fix="GET /api/v1/auth/me lists your tenants")
             pair = self._tokens.begin(
                 unit,
                 user_id,

@@ -39,8 +39,9 @@ def take(unit: RowsUnit, bucket: str, pace: Pace, now: datetime) -> float:
             set_={"busy_until_us": case((busy > now_us, busy), else_=now_us) + step},
             where=busy <= latest,
         )
-    )
-    if taken.rowcount == 1:
+        .returning(THROTTLES.c.bucket)
+    ).first()
+    if taken is not None:
         return 0.0
     busy_until = unit.connection.scalar(select(busy).where(THROTTLES.c.bucket == bucket)) or now_us
     return max(1.0, (busy_until - latest) / _SECOND_US)

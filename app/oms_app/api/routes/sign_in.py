@@ -184,7 +184,7 @@ ENDPOINTS = (
         tag="sign-in",
         body=SchemaBody("SwitchTenant", {**TENANT_FIELDS, "use_cookies": Flag(load_default=False)}),
         answers={200: "Tokens"},
-        problems=(409,),
+        problems=(404, 409),
         bucket=Bucket.SIGN_IN,
     ),
     Endpoint(
