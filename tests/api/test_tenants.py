@@ -149,6 +149,26 @@ def test_settings_are_replaced_and_an_unknown_one_is_named(desk: Desk, people: P
     assert "require_totp" in refusal.json["errors"][0]["fix"]
 
 
+def test_a_tenant_may_require_an_idempotency_key_of_every_order_but_of_no_cancel(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    with opened(migrated_file, tmp_path) as desk:
+        order_id = desk.place().json["order_id"]
+        settings = f"/api/v1/tenants/{desk.tenant_id}/settings"
+        assert desk.send("PUT", settings, {"require_idempotency_key": True}).status_code == 200
+        refusals = [
+            desk.place(),
+            desk.send("POST", "/api/v1/orders/bulk", {"orders": [desk.order()]}),
+            desk.send("PATCH", f"/api/v1/orders/{order_id}", {"quantity": "11"}),
+        ]
+        assert [one.status_code for one in refusals] == [422] * 3
+        assert {one.json["errors"][0]["field"] for one in refusals} == {"Idempotency-Key"}
+        assert desk.send("POST", "/api/v1/orders", desk.order(), Idempotency_Key="k1").status_code == 201
+        assert desk.send("DELETE", f"/api/v1/orders/{order_id}").status_code == 202
+        assert desk.send("PUT", settings, {}).status_code == 200
+        assert desk.place().status_code == 201
+
+
 def test_in_a_closed_tenant_nobody_signs_in_and_keys_and_tokens_are_refused_at_once(
     migrated_file: Path, tmp_path: Path
 ) -> None:

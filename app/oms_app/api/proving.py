@@ -12,6 +12,7 @@ from flask import Request
 from oms_app.api.authentication import caller_of
 from oms_app.api.call import Access, Call, Endpoint
 from oms_app.api.problems import Problem
+from oms_app.api.requests import current_request_id
 from oms_app.flow.errors import Unavailable
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.principal import Principal, Proof
@@ -28,7 +29,7 @@ def recognised(endpoint: Endpoint, http: Request, identity: Identity, check: Cal
     if not endpoint.decided_in_ledger:
         caller = _permitted(endpoint, caller_of(http, identity))
         check(caller)
-        return caller
+        return msgspec.structs.replace(caller, principal=_named(caller.principal))
     caller = caller_of(http, identity, may_be_old=True)
     if not _may(endpoint, caller):
         caller = _permitted(endpoint, caller_of(http, identity))  # the right may have been given since
@@ -38,10 +39,16 @@ def recognised(endpoint: Endpoint, http: Request, identity: Identity, check: Cal
     def read() -> tuple[Principal, int]:
         fresh = _permitted(endpoint, caller_of(http, identity))
         check(fresh)
-        return fresh.principal, fresh.epoch
+        return _named(fresh.principal), fresh.epoch
 
     proof = Proof(caller.epoch, read)
-    return msgspec.structs.replace(caller, principal=msgspec.structs.replace(caller.principal, proof=proof))
+    principal = msgspec.structs.replace(caller.principal, proof=proof, request_id=current_request_id())
+    return msgspec.structs.replace(caller, principal=principal)
+
+
+def _named(principal: Principal) -> Principal:
+    """The principal, with the id of the request."""
+    return msgspec.structs.replace(principal, request_id=current_request_id())
 
 
 def confirm(caller: Caller | None, error: Exception | None = None) -> None:

@@ -190,7 +190,10 @@ def _require_idempotency_key(endpoint: Endpoint, http: Request, services: ApiSer
     """Nothing, unless the tenant wants every order to carry a key and this one has none. Cancels never need one."""
     if endpoint.bucket is not Bucket.ORDERS or "Idempotency-Key" in http.headers:
         return
-    if not services.tenancy.settings_at(caller.principal.tenant_id, caller.epoch).require_idempotency_key:
+    tenancy, tenant_id = services.tenancy, caller.principal.tenant_id
+    if not tenancy.settings_at(tenant_id, caller.epoch).require_idempotency_key:
+        return  # a caller remembered from before a change is recognised, and checked, anew before the order counts
+    if not tenancy.settings(tenant_id).require_idempotency_key:
         return
     error = FieldError("Idempotency-Key", "is required", "send a header that is unique for this request, as a UUID is")
     raise Problem("invalid_request", "this tenant requires an Idempotency-Key", errors=[error])

@@ -5,6 +5,7 @@ They need no API and no key: who may read the settings may do what they do. Chan
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -45,8 +46,7 @@ def services_here() -> Iterator[Services]:
 
 def asked_password() -> str:
     """A password typed twice without echo, or the one line that a program pipes in."""
-    stream = click.get_text_stream("stdin")
-    if not stream.isatty():
-        return stream.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
     password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password

@@ -49,6 +49,7 @@ class Tenancy:
     def __init__(self, store: SqlStore, new_id: Callable[[], str]) -> None:
         self._store = store
         self._new_id = new_id
+        self._settings: dict[TenantId, tuple[int, TenantSettings]] = {}
 
     # Who may ----------------------------------------------------------------------------------------------
 
@@ -100,6 +101,13 @@ class Tenancy:
     def settings(self, tenant_id: TenantId) -> TenantSettings:
         """What the tenant decided for itself. Raises UnknownTenant."""
         return settings_of(self.get(tenant_id).settings)
+
+    def settings_at(self, tenant_id: TenantId, epoch: int) -> TenantSettings:
+        """The same, remembered for the tenant's auth epoch, which every change of them moves."""
+        known = self._settings.get(tenant_id)
+        if known is None or known[0] != epoch:
+            known = self._settings[tenant_id] = (epoch, self.settings(tenant_id))
+        return known[1]
 
     # Changing ---------------------------------------------------------------------------------------------
 
