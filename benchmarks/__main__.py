@@ -86,6 +86,7 @@ ROWS = {
     "get_orders_pg": "get_orders",
     "idle_cpu": "idle_cpu",
     "api_memory": "api_memory",
+    "access_cost": "access_cost",
 }
 """Rows of the table of speed -> modules with `run(plan, generator, say, stock) -> list of records`."""
 

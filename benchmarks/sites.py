@@ -46,7 +46,13 @@ def site(database: str, *, sessions: bool) -> Iterator[Site]:
 
 
 @contextmanager
-def bare_site(database: str, *, workers: int | None = None, more: Mapping[str, str] | None = None) -> Iterator[System]:
+def bare_site(
+    database: str,
+    *,
+    workers: int | None = None,
+    more: Mapping[str, str] | None = None,
+    kind: type[System] = System,
+) -> Iterator[System]:
     """A system that is prepared and not started. more: further variables of its environment."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="oms-bench-"))
@@ -54,7 +60,7 @@ def bare_site(database: str, *, workers: int | None = None, more: Mapping[str, s
         home = folder / "home"
         home.mkdir(mode=0o700)
         url = f"sqlite:///{home}/oms.db" if database == "sqlite" else stack.enter_context(_postgres_database(folder))
-        system = System(
+        system = kind(
             home, url, port=free_port(), stream_port=free_port(), workers=workers or WORKERS[database],
             threads=THREADS, more=more,
         )  # fmt: skip
