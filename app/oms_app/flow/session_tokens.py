@@ -14,7 +14,7 @@ from oms_app.flow.audit import REFUSED, Actor, AdminAction, record
 from oms_app.flow.recognition import Recognition, granted, require_live
 from oms_app.flow.scopes import scopes_of
 from oms_app.flow.signing_keys import KeyRing, SigningKeys
-from oms_app.flow.tokens import Claims, InvalidToken, SigningKey, TokenKind, TokenSigner, token_hash
+from oms_app.flow.tokens import LONGEST_ACCESS, Claims, InvalidToken, SigningKey, TokenKind, TokenSigner, token_hash
 from oms_app.store import people_rows, session_rows
 from oms_app.store.identity_rows import Membership, SessionRow
 from oms_app.store.sql_store import SqlStore
@@ -23,7 +23,6 @@ from oms_kernel.domain.ids import TenantId
 
 GRACE = timedelta(seconds=10)
 """How long the token before the present one still gets the present one: its answer may have been lost."""
-LONGEST_ACCESS = timedelta(minutes=15)
 
 
 class TokenPair(msgspec.Struct, frozen=True):

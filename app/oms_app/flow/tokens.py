@@ -22,6 +22,8 @@ ISSUER = "oms"
 AUDIENCE = "oms-api"
 LONGEST = 4096
 """Characters of a token; ours have less than half of that."""
+LONGEST_ACCESS = timedelta(minutes=15)
+"""How long an access token lives at most."""
 _REQUIRED = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "tenant", "scopes", "type"]
 _LEEWAY = timedelta(seconds=5)
 
@@ -126,11 +128,14 @@ class TokenSigner:
                 issued_at=datetime.fromtimestamp(_whole(payload["iat"]), now.tzinfo),
                 expires_at=datetime.fromtimestamp(_whole(payload["exp"]), now.tzinfo),
             )
-            starts_at = datetime.fromtimestamp(_whole(payload["nbf"]), now.tzinfo)
+            if _whole(payload["nbf"]) != _whole(payload["iat"]):
+                raise InvalidToken("the token is not valid", fix="sign in again")
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError, RecursionError) as error:
             raise InvalidToken("the token is not valid", fix="sign in again") from error
-        if claims.expires_at <= now or max(claims.issued_at, starts_at) > now + _LEEWAY:
+        if claims.expires_at <= now or claims.issued_at > now + _LEEWAY:
             raise InvalidToken("the token has expired", fix="refresh it or sign in again")
+        if kind is TokenKind.ACCESS and claims.expires_at - claims.issued_at > LONGEST_ACCESS:
+            raise InvalidToken("the token lives longer than ours do", fix="sign in again")
         return claims
 
     def derive(self, purpose: str, text: str) -> str:
