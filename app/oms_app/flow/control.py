@@ -14,7 +14,6 @@ from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.ids import AccountId, LedgerId, OrderId, TenantId
 from oms_kernel.domain.order import Order
 
-
 STRICTNESS = (TradingState.ACTIVE, TradingState.REDUCE_ONLY, TradingState.CANCEL_ONLY, TradingState.HALTED)
 """Trading states, each letting in less than those before it."""
 
