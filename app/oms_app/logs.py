@@ -103,12 +103,16 @@ def _masked(name: str, value: Any) -> Any:
 
 def mask_text(text: str) -> str:
     """The text without tokens, API keys, signing secrets, passwords inside URLs and values of secret-looking names."""
+    return _NAMED.sub(_hidden, mask_shapes(text))
+
+
+def mask_shapes(text: str) -> str:
+    """The text without what is a secret by its form alone: for words that go back to whoever sent them."""
     text = _BEARER.sub(lambda match: f"{match[1]} {Secret.MASK}", text)
     text = _URL_PASSWORD.sub(lambda match: f"{match[1]}{Secret.MASK}@", text)
     text = _JWT.sub(Secret.MASK, text)
     text = _OTPAUTH.sub(lambda match: f"{match[1]}{Secret.MASK}", text)
-    text = _KEYS.sub(lambda match: f"{match[1]}_{Secret.MASK}", text)
-    return _NAMED.sub(_hidden, text)
+    return _KEYS.sub(lambda match: f"{match[1]}_{Secret.MASK}", text)
 
 
 def _hidden(match: re.Match[str]) -> str:

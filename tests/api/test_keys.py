@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from oms_app.flow.api_keys import is_well_formed, new_api_key
 from oms_app.flow.client_address import TrustedProxies
@@ -248,3 +248,25 @@ def test_networks_are_given_once_and_as_networks() -> None:
 def test_account_ids_of_a_key_are_kept(desk: Desk) -> None:
     key = desk.key(Scope.VIEW_ORDERS, account_ids=[AccountId(desk.ids["account_id"])])
     assert me(desk, key).json["account_ids"] == [desk.ids["account_id"]]
+
+
+def test_a_brokers_credentials_are_given_by_a_person_who_proved_it_anew_and_never_shown(desk: Desk) -> None:
+    path = "/api/v1/brokers/sim_broker/credentials"
+    body = {"credentials": {"token": "a token of the simulator"}}
+    assert desk.send("PUT", path, body).json["code"] == "step_up_required"
+    headers = signed_in(desk)
+    given = desk.client.put(path, json=body, headers=headers)
+    assert given.status_code == 200, given.json
+    assert given.json == {"connection_id": desk.ids["connection_id"], "credentials": ["token"]}
+    table = tables.BROKER_CONNECTIONS
+    with desk.services.store.read_unit(desk.tenant_id) as unit:
+        sealed = unit.connection.scalar(select(table.c.credentials).where(table.c.tenant_id == desk.tenant_id))
+    opened = desk.services.sealer.open(desk.tenant_id, "broker_connections", desk.ids["connection_id"], bytes(sealed))
+    assert opened == body["credentials"]
+    assert "a token of" not in desk.send("GET", "/api/v1/brokers").text
+    strange = desk.client.put(path, json={"credentials": {"passphrase": "x"}}, headers=headers)
+    assert (strange.status_code, strange.json["errors"][0]["field"]) == (422, "credentials.passphrase")
+    taken = desk.client.put(path, json={"credentials": {"token": None}}, headers=headers)
+    assert taken.json["credentials"] == []
+    unknown = {**body, "connection_id": "0190f3a1-0000-7000-8000-0000000000aa"}
+    assert desk.client.put(path, json=unknown, headers=headers).status_code == 404

@@ -11,7 +11,7 @@ from oms_app.config import Settings
 from oms_app.flow.sealing import CannotOpen, Sealer, make_sealer, wrapped_by
 from oms_kernel.contracts.plugin import Secret
 
-OLD, NEW = "the old master key of the tests, long", "the new master key of the tests, long"
+OLD, NEW = "the old master key of the tests which is long", "the new master key of the tests which is long"
 PLACE = ("tenant-1", "webhooks", "row-1")
 SECRETS = {"secret": "whsec_abc", "user": "Jürgen"}
 

@@ -279,6 +279,7 @@ def _plain_answers() -> dict[str, Fields]:
             "error_count": Count(high=2**63 - 1),
             "latency_ms": DecimalText(allow_none=True),
         },
+        "BrokerCredentials": {"connection_id": IdText(), "credentials": ma.fields.List(_text())},
         "ApiKey": _api_key(),
         "NewApiKey": {"api_key": _text(), **_api_key()},
         "Health": {

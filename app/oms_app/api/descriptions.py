@@ -76,6 +76,8 @@ _OF_SCHEMA = {
     ("Position", "book"): "Sub-book: a strategy id, MANUAL, EXTERNAL, or NET for the account as a whole.",
     ("ApiKeyRequest", "name"): "What people call this key.",
     ("ApiKey", "name"): "What people call this key.",
+    ("BrokerCredentialsRequest", "credentials"): "Secret parameters of the connection by name; null takes one away.",
+    ("BrokerCredentials", "credentials"): "The names of the secrets that the connection has.",
     ("ApiKeyChange", "name"): "What people call this key.",
     ("Account", "name"): "What people call this account.",
     ("Connection", "name"): "What people call this connection.",

@@ -8,6 +8,7 @@ import msgspec
 from oms_app.api.fixes import fix_of, has_fix
 from oms_app.api.json_text import encode
 from oms_app.flow.errors import FlowError
+from oms_app.logs import mask_shapes
 from oms_kernel.domain.errors import KernelError
 
 PROBLEM_TYPE = "application/problem+json"
@@ -114,9 +115,12 @@ class Problem(Exception):
             "type": f"urn:oms:problem:{self.code}",
             "title": self.title,
             "status": self.status,
-            "detail": self.detail,
+            "detail": mask_shapes(self.detail),
             "code": self.code,
-            "errors": [{"field": error.field, "detail": error.detail, "fix": error.fix} for error in self.errors],
+            "errors": [
+                {"field": mask_shapes(error.field), "detail": mask_shapes(error.detail), "fix": error.fix}
+                for error in self.errors
+            ],
             "request_id": request_id,
             **self.extra,
         }

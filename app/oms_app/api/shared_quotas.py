@@ -151,6 +151,9 @@ def _item(rate: Rate) -> RateLimitItemPerSecond:
 
 
 def _redis_options() -> dict[str, Any]:
+    # The whole package first: a thread of the signals may be half through importing it, and the library that counts
+    # would then take it for a version too old.
+    import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
@@ -159,4 +162,5 @@ def _redis_options() -> dict[str, Any]:
         "socket_timeout": ANSWER_S,
         "socket_connect_timeout": ANSWER_S,
         "retry": Retry(NoBackoff(), 0),
+        "client_name": f"oms-limits-{redis.__version__}",
     }

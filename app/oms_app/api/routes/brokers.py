@@ -1,14 +1,17 @@
-"""Brokers that plugins connect to, and the tenant's connections: connect, status, disconnect."""
+"""Brokers that plugins connect to, and the tenant's connections: connect, status, credentials, disconnect."""
 
 from typing import Any
 
+import marshmallow as ma
+
 from oms_app.api.bodies import SchemaBody
 from oms_app.api.call import Answer, Call, Endpoint
-from oms_app.api.fields import IdText
+from oms_app.api.fields import IdText, Text
 from oms_app.api.paging import whole_list
 from oms_app.api.paths import v1
 from oms_app.api.problems import not_found
 from oms_app.api.reading import catalogue as reading
+from oms_app.flow.broker_credentials import BrokerCredentials
 from oms_app.flow.connections import Connections
 from oms_app.flow.scopes import Scope
 from oms_kernel.contracts.plugin import params_schema
@@ -39,6 +42,19 @@ def connect_broker(call: Call, name: str) -> Answer:
 def disconnect_broker(call: Call, name: str) -> Answer:
     """Ask for a connection to be closed. Orders at the broker stay there."""
     return _wanted(call, name, connected=False)
+
+
+def change_broker_credentials(call: Call, name: str) -> Answer:
+    """Give a connection its secrets, for instance a password; null takes one away. They are never shown.
+
+    A session uses them when it connects the next time: disconnect and connect. Name a connection if you have several.
+    """
+    _require_broker(call, name)
+    services = call.services
+    connection_id, names = BrokerCredentials(services.store, services.registries, services.sealer).change(
+        call.principal, name, call.body.get("connection_id"), call.body["credentials"], call.actor
+    )
+    return Answer({"connection_id": connection_id, "credentials": names})
 
 
 def _wanted(call: Call, name: str, *, connected: bool) -> Answer:
@@ -98,6 +114,28 @@ ENDPOINTS = (
         body_optional=True,
         answers={202: "Connection"},
         problems=(409,),
+    ),
+    Endpoint(
+        method="PUT",
+        path=v1(BROKER + "/credentials"),
+        view=change_broker_credentials,
+        scope=Scope.MANAGE_BROKERS,
+        tag="brokers",
+        body=SchemaBody(
+            "BrokerCredentialsRequest",
+            {
+                "connection_id": IdText(allow_none=True),
+                "credentials": ma.fields.Dict(
+                    keys=Text(longest=100),
+                    values=Text(longest=10_000, allow_none=True),
+                    required=True,
+                    validate=ma.validate.Length(1, 50),
+                ),
+            },
+        ),
+        answers={200: "BrokerCredentials"},
+        problems=(409,),
+        step_up=True,
     ),
     Endpoint(
         method="POST",
