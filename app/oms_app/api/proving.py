@@ -13,7 +13,7 @@ from oms_app.api.authentication import caller_of
 from oms_app.api.call import Access, Call, Endpoint
 from oms_app.api.problems import Problem
 from oms_app.api.requests import current_request_id
-from oms_app.flow.errors import Unavailable
+from oms_app.flow.errors import FlowError, Unavailable
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.principal import Principal, Proof
 from oms_app.flow.scopes import Scope
@@ -31,10 +31,9 @@ def recognised(endpoint: Endpoint, http: Request, identity: Identity, check: Cal
         check(caller)
         return msgspec.structs.replace(caller, principal=_named(caller.principal))
     caller = caller_of(http, identity, may_be_old=True)
-    if not _may(endpoint, caller):
+    if not _may(endpoint, caller) or not _passes(check, caller):
         caller = _permitted(endpoint, caller_of(http, identity))  # the right may have been given since
-
-    check(caller)
+        check(caller)
 
     def read() -> tuple[Principal, int]:
         fresh = _permitted(endpoint, caller_of(http, identity))
@@ -70,6 +69,14 @@ def require_step_up(endpoint: Endpoint, call: Call) -> None:
 
 def _may(endpoint: Endpoint, caller: Caller) -> bool:
     return not isinstance(endpoint.scope, Scope) or endpoint.scope in caller.principal.scopes
+
+
+def _passes(check: Callable[[Caller], None], caller: Caller) -> bool:
+    try:
+        check(caller)
+    except FlowError:
+        return False
+    return True
 
 
 def _permitted(endpoint: Endpoint, caller: Caller) -> Caller:

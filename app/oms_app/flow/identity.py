@@ -154,7 +154,7 @@ class Identity:
     def caller_of_key(self, key: str, *, may_be_old: bool = False) -> Caller:
         """Who holds an API key. may_be_old: the epoch is confirmed later. Raises InvalidToken."""
         return self.recognition.known_or_read(
-            key_hash(key), lambda: self.machine_keys.recognise(key), may_be_old=may_be_old
+            f"key:{key_hash(key)}", lambda: self.machine_keys.recognise(key), may_be_old=may_be_old
         )
 
     def lasts_s(self, caller: Caller) -> float | None:
@@ -177,10 +177,10 @@ class Identity:
         """
         with self._store.platform_unit() as unit:
             key_id = self.signing_keys.rotate(unit, self._clock(), at_once=at_once)
-            if at_once:
-                auth_epochs.bump(unit, *people_rows.all_tenants(unit))
             action = AdminAction("signing_key.rotated", "signing_key", key_id, after={"at_once": at_once})
             record(unit, actor, action)
+            if at_once:
+                auth_epochs.bump(unit, *people_rows.all_tenants(unit))
         return key_id
 
     # API keys ---------------------------------------------------------------------------------------------

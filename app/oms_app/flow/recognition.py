@@ -37,7 +37,7 @@ class Recognition:
 
     def of_token(self, token: str, *, may_be_old: bool = False) -> Caller:
         """Who holds an access token. may_be_old: the epoch is confirmed later. Raises InvalidToken."""
-        digest = token_hash(token)
+        digest = f"token:{token_hash(token)}"  # what is known as a token is no key, and the other way round
         return self.known_or_read(digest, lambda: self._read(token), may_be_old=may_be_old)
 
     def known_or_read(self, digest: str, read: Callable[[], Caller], *, may_be_old: bool = False) -> Caller:
