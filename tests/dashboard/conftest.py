@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,20 +26,25 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def services(migrated_file: Path, tmp_path: Path) -> Iterator[Services]:
     """The real services on a fresh database."""
+    made = build_services(fresh_home(migrated_file, tmp_path))
+    yield made
+    made.close()
+
+
+def fresh_home(migrated_file: Path, home: Path, **other: Any) -> Settings:
+    """Settings of a home with a fresh database and cheap passwords; `other` settings beside them."""
     for file in migrated_file.parent.glob("oms.db*"):
-        shutil.copy(file, tmp_path / file.name)
-    settings = Settings(
-        home=tmp_path,
-        database_url=f"sqlite:///{tmp_path / 'oms.db'}",
+        shutil.copy(file, home / file.name)
+    return Settings(
+        home=home,
+        database_url=f"sqlite:///{home / 'oms.db'}",
         secret_key=Secret("a secret of the tests that is long enough"),
         argon2_memory_kib=1024,
         argon2_time_cost=1,
         argon2_parallelism=1,
         quote_max_age_s=3600,
+        **other,
     )
-    made = build_services(settings)
-    yield made
-    made.close()
 
 
 @pytest.fixture

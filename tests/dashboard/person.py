@@ -16,7 +16,8 @@ PASSWORD = "a password of the tests"
 class Person:
     """Somebody with a browser. `page` answers the body of the last answer."""
 
-    def __init__(self, services: Services, ids: dict[str, str], email: str, role: str) -> None:
+    def __init__(self, services: Services, ids: dict[str, str], email: str, role: str = "") -> None:
+        """Without a role the person is somebody who exists already."""
         self.services = services
         self.ids = ids
         self.email = email
@@ -26,7 +27,8 @@ class Person:
         self.client = app.test_client()
         self.token = ""
         self.tenant_id = TenantId(ids["tenant_id"])
-        services.identity.create_user(email, PASSWORD, self.tenant_id, role)
+        if role:
+            services.identity.create_user(email, PASSWORD, self.tenant_id, role)
 
     def sign_in(self, password: str = PASSWORD) -> TestResponse:
         """The answer to the sign-in form, filled in."""

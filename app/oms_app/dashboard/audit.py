@@ -14,7 +14,7 @@ from oms_app.dashboard.rows import DeskRows
 from oms_app.dashboard.services import DashboardServices
 from oms_app.dashboard.sheets import Sheets
 from oms_app.flow.audit_export import Exporter, Format
-from oms_app.flow.audit_trail import AuditPage, AuditTrail
+from oms_app.flow.audit_trail import AuditEntry, AuditPage, AuditTrail
 from oms_app.flow.errors import FlowError
 from oms_app.flow.scopes import Scope
 from oms_app.store import audit_rows
@@ -92,6 +92,7 @@ class AuditPages:
             people=self._rows.people(principal, named),
             members=self._services.members.list(principal),
             actions=ACTIONS,
+            changed=changed,
             chains=[self._chain(one) for one in self._trail.ledgers(principal.tenant_id)],
         )
         response.status_code = status
@@ -144,3 +145,9 @@ class AuditPages:
             vouched_at=str(point["at"]) if point is not None else "",
             is_whole=is_whole,
         )
+
+
+def changed(entry: AuditEntry) -> list[str]:
+    """The names of the values that the action made, took away or made different."""
+    before, after = entry.before or {}, entry.after or {}
+    return [name for name in {**before, **after} if before.get(name, entry) != after.get(name, entry)]

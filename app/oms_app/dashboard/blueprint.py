@@ -33,7 +33,7 @@ from oms_app.dashboard.tenants import TenantPages
 from oms_app.flow.errors import FlowError, NotPermitted
 from oms_app.flow.identity import Identity, StepUpRequired
 from oms_app.flow.scopes import Scope
-from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
+from oms_app.store.unit_of_work import CommitUnknown, Conflict, StoreUnavailable
 from oms_kernel.domain.errors import KernelError
 
 log = structlog.get_logger(__name__)
@@ -205,6 +205,10 @@ def _answer_errors(blueprint: Blueprint, identity: Identity) -> None:
         detail = "The database does not answer. Nothing was changed; try again."
         return render_template("dashboard/problem.html", title="Not available", detail=detail), 503
 
+    def conflict(error: Conflict) -> ResponseReturnValue:
+        detail = "Somebody else stored the same thing first. Look at it, then decide anew."
+        return render_template("dashboard/problem.html", title="Too late", detail=detail), 409
+
     def unsure(error: Exception) -> ResponseReturnValue:
         detail = "The database did not say whether this was stored. Look at the orders before you try again."
         return render_template("dashboard/problem.html", title="Outcome unknown", detail=detail), 504
@@ -223,5 +227,6 @@ def _answer_errors(blueprint: Blueprint, identity: Identity) -> None:
     blueprint.register_error_handler(KernelError, refused)
     blueprint.register_error_handler(StoreUnavailable, away)
     blueprint.register_error_handler(CommitUnknown, unsure)
+    blueprint.register_error_handler(Conflict, conflict)
     blueprint.register_error_handler(HTTPException, http)
     blueprint.register_error_handler(Exception, unexpected)

@@ -105,6 +105,26 @@ def age(since: datetime, until: datetime) -> str:
     return f"{seconds // 86400} d"
 
 
+BROWSERS = (
+    ("Firefox/", "Firefox"), ("Edg/", "Edge"), ("OPR/", "Opera"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)  # fmt: skip
+"""What a User-Agent says -> what to call it; the first that is there counts."""
+LONGEST_PROGRAM = 60
+
+
+def program(agent: str) -> str:
+    """The browser and its system, of other programs what they say of themselves."""
+    browser = next((name for sign, name in BROWSERS if sign in agent), "")
+    if not browser:
+        return agent[:LONGEST_PROGRAM] or "unknown"
+    system = next((name for sign, name in SYSTEMS if sign in agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
 SEVERITIES = {"CRITICAL": ("Critical", "bad"), "WARNING": ("Warning", "waiting"), "INFO": ("Info", "over")}
 """Severity -> its word and the look of its chip."""
 
