@@ -178,11 +178,9 @@ class Callers:
         self.kinds["key"] = _keyed(desk.key(Scope.VIEW_ORDERS))
         self.kinds["no account"] = _keyed(desk.key(*Scope, account_ids=[]))
         self.kinds["other tenant"] = _keyed(self._other.desk.key(*Scope))
-        gone = desk.key(*Scope)
-        for row in identity.keys(desk.tenant_id):
-            if gone.startswith(row.prefix):
-                identity.revoke_key(desk.tenant_id, row.key_id)
-        self.kinds["revoked"] = _keyed(gone)
+        gone = identity.create_key(desk.principal, "gone", [str(scope) for scope in Scope])
+        identity.machine_keys.revoke(desk.principal, gone.row.key_id)
+        self.kinds["revoked"] = _keyed(gone.api_key)
 
 
 def _keyed(key: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 What is looked at is the database as it is, not what the migrations once made: tables of plugins are in there too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, inspect
 
@@ -92,7 +92,7 @@ def _keys(connection: Connection, plugin_tables: Mapping[str, TableClass]) -> It
     for name, declared in plugin_tables.items():
         if declared is not TableClass.TENANT or name not in there:
             continue
-        keys = [looked_at.get_pk_constraint(name)["constrained_columns"]]
+        keys: list[Sequence[str | None]] = [looked_at.get_pk_constraint(name)["constrained_columns"]]
         keys += [key["column_names"] for key in looked_at.get_unique_constraints(name)]
         keys += [index["column_names"] for index in looked_at.get_indexes(name) if index["unique"]]
         keys += [
