@@ -1,12 +1,13 @@
 """Rows that people and processes write: leases, cursors, due work, quotes, configuration, strategies and webhooks."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 from uuid_utils.compat import uuid7
 
 from oms_app.store import (
@@ -28,6 +29,7 @@ from oms_app.store.tables import LAST_QUOTES
 from oms_app.store.unit_of_work import Conflict, Route
 from oms_kernel.contracts.broker import BrokerAccount
 from oms_kernel.domain.market import Quote
+from tests.waiting import until
 
 TTL = timedelta(seconds=20)
 OVER = timedelta(0)
@@ -100,6 +102,33 @@ def test_the_ledger_unit_reads_the_present_token(scribe: Any) -> None:
     with scribe.store.platform_unit() as unit:
         assert leases.heartbeat(unit, resource, taken, OVER)
     assert token() is None
+
+
+def test_a_unit_that_waited_for_the_lock_reads_the_token_of_the_lease_taken_meanwhile(scribe: Any) -> None:
+    if scribe.store.dialect != "postgresql":
+        pytest.skip("on SQLite nobody writes while a ledger is locked")
+    resource = connection_resource(scribe.connection_id)
+
+    def token() -> Any:
+        with scribe.store.ledger_unit(scribe.tenant_id, scribe.ledger_id) as unit:
+            return unit.lease_token(scribe.connection_id)
+
+    def somebody_waits() -> Any:
+        with scribe.store.platform_unit() as unit:
+            return unit.connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    with scribe.store.platform_unit() as unit:
+        first = leases.acquire(unit, resource, "a", TTL)
+    assert token() == first
+    with ThreadPoolExecutor(1) as pool:
+        with scribe.store.ledger_unit(scribe.tenant_id, scribe.ledger_id):
+            waiting = pool.submit(token)
+            until(somebody_waits, "the second unit waits for the lock")
+            with scribe.store.platform_unit() as unit:
+                assert leases.heartbeat(unit, resource, first, OVER)
+            with scribe.store.platform_unit() as unit:
+                second = leases.acquire(unit, resource, "b", TTL)
+        assert (waiting.result(), second) == (second, first + 1)
 
 
 # Cursors and due work -------------------------------------------------------------------------------------

@@ -61,9 +61,11 @@ def extended(
     """
     present = head or genesis(tenant_id, ledger_id)
     chained = []
+    told_at, at = None, ""
     for row in rows:
         seq, event_id, kind, version, account_id, order_id, recorded_at, payload = row
-        at = instant_text(recorded_at)
+        if recorded_at is not told_at:  # the events of a batch have one moment
+            told_at, at = recorded_at, instant_text(recorded_at)
         present = next_hash(
             present,
             row_bytes(tenant_id, ledger_id, seq, event_id, kind, version, account_id, order_id, at, payload),

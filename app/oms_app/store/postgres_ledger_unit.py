@@ -3,7 +3,7 @@
 Rows travel as one text for each column, so that a batch of any size is one prepared statement.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
@@ -34,32 +34,51 @@ _TAIL = (
     " WHERE tenant_id = $1::uuid AND ledger_id = $2::uuid AND seq > $3::bigint ORDER BY seq"
 )
 _COUNT_EVENTS = "SELECT count(*) FROM event_log WHERE tenant_id = $1::uuid AND event_id = ANY($2::uuid[])"
-_LEASE = "SELECT token FROM leases WHERE resource = $1 AND expires_at > $2::timestamptz"
+_LEASE = "SELECT token FROM leases WHERE resource = $1 AND expires_at > clock_timestamp()"
 _HEADS = "SELECT ledger_id, seq FROM ledgers WHERE ledger_id = ANY($1::uuid[])"
 _EPOCH = "SELECT epoch FROM auth_epochs WHERE tenant_id = $1::uuid"
 
 
 class PostgresLedgerUnit(SqlLedgerUnit):
-    """A LedgerUnit on a pooled connection. expected_head: the seq up to which the caller's book probably stands."""
+    """A LedgerUnit on a pooled connection.
+
+    expected_head: the seq up to which the caller's book probably stands. expected_leases: what it will probably ask
+    the present tokens of.
+    """
 
     def __init__(
-        self, connection: Connection, tenant_id: TenantId, ledger_id: LedgerId, expected_head: int | None
+        self,
+        connection: Connection,
+        tenant_id: TenantId,
+        ledger_id: LedgerId,
+        expected_head: int | None,
+        expected_leases: Collection[ConnectionId] = (),
     ) -> None:
         super().__init__(connection, tenant_id, ledger_id)
         self._expected_head = expected_head
+        self._expected_leases = expected_leases
         self._pending: list[tuple[Projection, list[str]]] = []
         self._head_moves: tuple[str, str, str, str] | None = None
         self._fetched_tail: list[Recorded] = []
         self._lease_tokens: dict[ConnectionId, int | None] = {}
 
+    @property
+    def leases(self) -> Collection[ConnectionId]:
+        """The connections whose leases were read here: a session's next unit asks for them with the lock."""
+        return self._lease_tokens.keys()
+
     def lock(self) -> None:
-        """Begin with the lock; then clock, versions and the probable tail in the same round trip."""
+        """Begin with the lock; then clock, versions, leases and the probable tail in the same round trip.
+
+        Each statement sees what was committed before it began, so all but the lock itself are read after the lock.
+        """
         self._transaction = self.connection.begin()
         self._wire = wire_of(self.connection)
         commands: list[Command] = [(BEGIN, ()), (_LOCK, (self.tenant_id, self.ledger_id))]
+        commands += [_lease_of(connection_id) for connection_id in self._expected_leases]
         if self._expected_head is not None:
             commands.append((_TAIL, (self.tenant_id, self.ledger_id, str(self._expected_head))))
-        _, locked, *tails = self._wire.run(commands)
+        _, locked, *more = self._wire.run(commands)
         if not locked.ntuples:
             raise UnknownLedger(self.ledger_id)
         seq, config_version, now, catalogue_version, epoch = (_text(locked, 0, column) for column in range(5))
@@ -68,13 +87,15 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         self.now, self.catalogue_version = _instant(now), int(catalogue_version)
         head_hash = locked.get_value(0, 5)
         self.head_hash = bytes.fromhex(head_hash.decode()) if head_hash is not None else None
+        tails = more[len(self._expected_leases) :]
+        self._lease_tokens = {one: _token(rows) for one, rows in zip(self._expected_leases, more, strict=False)}
         self._fetched_tail = [recorded for tail in tails for recorded in _events(tail)]
 
     def lease_token(self, connection_id: ConnectionId) -> int | None:
         """See SqlLedgerUnit; prepared and asked once: a session needs it in each transaction, under the lock."""
         if connection_id not in self._lease_tokens:
-            (rows,) = self._wire.run([(_LEASE, (connection_resource(connection_id), self.now.isoformat()))])
-            self._lease_tokens[connection_id] = int(_text(rows, 0, 0)) if rows.ntuples else None
+            (rows,) = self._wire.run([_lease_of(connection_id)])
+            self._lease_tokens[connection_id] = _token(rows)
         return self._lease_tokens[connection_id]
 
     def commit(self) -> None:
@@ -122,6 +143,14 @@ def heads(connection: Connection, ledger_ids: Sequence[LedgerId]) -> dict[Ledger
     """The last seq of each known ledger of these, on a connection without a transaction."""
     (rows,) = wire_of(connection).run([(_HEADS, (_array(ledger_ids),))])
     return {LedgerId(_text(rows, row, 0)): int(_text(rows, row, 1)) for row in range(rows.ntuples)}
+
+
+def _lease_of(connection_id: ConnectionId) -> Command:
+    return _LEASE, (connection_resource(connection_id),)
+
+
+def _token(rows: pq.abc.PGresult) -> int | None:
+    return int(_text(rows, 0, 0)) if rows.ntuples else None
 
 
 def _array(ids: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ quoted. Guarantee: every value comes back as it was. A text with NUL, which Post
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 from psycopg import errors
@@ -33,16 +32,9 @@ def columns(projection: Projection, rows: Rows) -> list[str]:
 
 def _plain(values: Sequence[Any]) -> str:
     """Numbers, times, flags and ids: nothing in them needs quotes."""
-    try:
-        return f"{{{','.join(values)}}}"
-    except TypeError:
-        return f"{{{','.join([_as_text(value) for value in values])}}}"
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    if None in values:
+        return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _texts(values: Sequence[str | None]) -> str:

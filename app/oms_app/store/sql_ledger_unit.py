@@ -1,7 +1,7 @@
 """What ledger units on both databases share: reads through SQLAlchemy Core, and rows handed to the dialect's writer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +47,11 @@ class SqlLedgerUnit(ABC):
         self.tenant_id = tenant_id
         self.ledger_id = ledger_id
         self._expired: set[AnswerKey] = set()
+
+    @property
+    def leases(self) -> Collection[ConnectionId]:
+        """The connections whose leases were read here, where it helps the next unit to know."""
+        return ()
 
     # What a dialect does its own way ----------------------------------------------------------------------
 

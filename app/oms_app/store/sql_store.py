@@ -1,7 +1,7 @@
 """One database for one process: ledger units on the fast path, and scoped units for everything else; thread-safe."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
@@ -40,7 +40,7 @@ from oms_app.store.unit_of_work import (
     StoreUnavailable,
 )
 from oms_kernel.domain.events import Recorded
-from oms_kernel.domain.ids import LedgerId, OrderId, TenantId
+from oms_kernel.domain.ids import ConnectionId, LedgerId, OrderId, TenantId
 from oms_kernel.domain.market import Quote
 
 
@@ -84,7 +84,7 @@ class SqlStore:
             self.readers = sqlite_readers(address, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
             for engine in (self.writer, self.readers):
                 scoping.enforce(engine, self._plugin_tables)
-        self._seen = _HeadsSeen()
+        self._seen = _Seen()
         self.on_append: Callable[[LedgerId], None] = _nothing
         """Called after each commit that made a ledger's log longer; must be quick and may not raise."""
 
@@ -111,7 +111,7 @@ class SqlStore:
             yield unit
             with committing():
                 unit.commit()
-        self._seen.note(ledger_id, unit.head)
+        self._seen.note(ledger_id, unit.head, unit.leases)
         if unit.head > before:
             self.on_append(ledger_id)
 
@@ -209,7 +209,8 @@ class SqlStore:
         if self.dialect == "postgresql":
             from oms_app.store.postgres_ledger_unit import PostgresLedgerUnit
 
-            return PostgresLedgerUnit(connection, tenant_id, ledger_id, self._seen.last(ledger_id))
+            seen = self._seen
+            return PostgresLedgerUnit(connection, tenant_id, ledger_id, seen.last(ledger_id), seen.leases(ledger_id))
         connection = connection.execution_options(tenant_id=tenant_id)
         return SqliteLedgerUnit(connection, tenant_id, ledger_id, self._clock)
 
@@ -335,16 +336,25 @@ def _nothing(ledger_id: LedgerId) -> None:
     """Nobody wants to know."""
 
 
-class _HeadsSeen:
-    """The last seq of each ledger that this process wrote or read: where its next tail will begin."""
+class _Seen:
+    """What this process's units of each ledger wrote or read: the next one asks for the like together with its lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._heads: dict[LedgerId, int] = {}
+        self._leases: dict[LedgerId, tuple[ConnectionId, ...]] = {}
 
     def last(self, ledger_id: LedgerId) -> int | None:
+        """The last seq: where the next tail will begin."""
         return self._heads.get(ledger_id)
 
-    def note(self, ledger_id: LedgerId, seq: int) -> None:
+    def leases(self, ledger_id: LedgerId) -> tuple[ConnectionId, ...]:
+        """The connections whose leases were asked for."""
+        return self._leases.get(ledger_id, ())
+
+    def note(self, ledger_id: LedgerId, seq: int, leases: Collection[ConnectionId]) -> None:
+        """Remember what one unit saw."""
         with self._lock:
             self._heads[ledger_id] = max(seq, self._heads.get(ledger_id, 0))
+            if any(one not in self.leases(ledger_id) for one in leases):
+                self._leases[ledger_id] = tuple(sorted({*self.leases(ledger_id), *leases}))
