@@ -19,7 +19,8 @@ class Mailbox:
 
     def fetch(self) -> list["Letter"]:
         """All letters, after what is due has been sent."""
-        self._services.mailing.send_due()
+        while self._services.mailing.send_due():
+            """There may be more than are sent at once."""
         return [Letter(path) for path in sorted(self.folder.glob("*.eml"))]
 
     def last(self, address: str) -> "Letter":

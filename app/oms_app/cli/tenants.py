@@ -85,8 +85,7 @@ def update(tenant: str, settings_text: str | None, as_json: bool, **asked: str |
     """Change TENANT, named by slug or id."""
     from oms_app.flow.audit import cli_actor
 
-    changes = {name: value for name, value in asked.items() if value is not None}
-    changes |= {"domain": None} if changes.get("domain") == "" else {}
+    changes: dict[str, str | None] = {name: value or None for name, value in asked.items() if value is not None}
     if not changes and settings_text is None:
         raise CommandFailed("nothing to change\n  fix: give at least one option; see --help")
     with services_here() as services:

@@ -140,7 +140,7 @@ class Tenancy:
 
         Raises UnknownTenant, InvalidRequest.
         """
-        asked = {name: _CHECKS[name](value) if value is not None else None for name, value in changes.items()}
+        asked = {name: _checked(name, value) for name, value in changes.items()}
         with naming(), self._store.tenant_unit(tenant_id) as unit:
             before = _tenant(unit)
             changed = {name: value for name, value in asked.items() if value != getattr(before, name)}
@@ -239,6 +239,12 @@ def _tell(unit: RowsUnit, actor: Actor, action: str, before: dict[str, Any] | No
         unit, actor, AdminAction(action=action, object_type="tenant", object_id=tenant_id, before=before, after=after)
     )
     auth_epochs.bump(unit, tenant_id)
+
+
+def _checked(name: str, value: str | None) -> str | None:
+    if value is None and name == "domain":
+        return None
+    return _CHECKS[name](value or "")
 
 
 _CHECKS: dict[str, Callable[[str], str]] = {
