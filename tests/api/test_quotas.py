@@ -11,9 +11,10 @@ import pytest
 from oms_app.api import create_api
 from oms_app.api.rate_limit import Bucket, Grant, Rate
 from oms_app.api.shared_quotas import SharedQuotas
+from oms_app.bootstrap import create_app
 from oms_app.flow.machine_keys import KeyWish
 from oms_app.flow.scopes import Scope
-from tests.api.desk import Desk
+from tests.api.desk import PASSWORD, Desk
 from tests.services.redis_server import RedisServer
 from tests.waiting import until
 
@@ -141,3 +142,13 @@ def test_what_an_answer_says_of_a_limit() -> None:
         "RateLimit": '"orders";r=0;t=10',
         "Retry-After": "1",
     }
+
+
+def test_what_pages_change_is_limited_too_and_cancels_stand_apart(desk: Desk) -> None:
+    settings = msgspec.structs.replace(desk.services.settings, rate_limit_per_s=0.001, rate_limit_burst=2)
+    client = create_app(msgspec.structs.replace(desk.services, settings=settings)).test_client()
+    client.set_cookie("oms_access", desk.services.identity.sign_in("admin@example.com", PASSWORD).access_token)
+    codes = [client.post("/desk/orders").status_code for _ in range(3)]
+    assert codes == [403, 403, 429]
+    assert client.post("/desk/orders/cancel-all").status_code == 403
+    assert client.get("/").status_code == 200

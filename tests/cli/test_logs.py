@@ -59,3 +59,19 @@ def test_secrets_are_masked_by_name_by_type_and_by_shape() -> None:
         "quantity": 3,
     }
     assert mask_text("nothing to hide") == "nothing to hide"
+
+
+def test_secrets_inside_words_are_masked_and_words_about_secrets_are_not() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJlMTIz"
+    for text, left in (
+        ("login failed for password=hunter2 at h", "login failed for password=******** at h"),
+        ('{"api_key": "a b c", "n": 1}', '{"api_key": ********, "n": 1}'),
+        (f"bad token {token}", "bad token ********"),
+        ("otpauth://totp/OMS:a?secret=ABC&issuer=O", "otpauth://totp/OMS:a?********"),
+        ("oms_test_AbCdEfGh_0123456789012345678901234567890123456789012", "oms_test_********"),
+        ("the password is wrong", "the password is wrong"),
+        ("lease_token=12 is not 13", "lease_token=12 is not 13"),
+        ('File "/app/flow/tokens.py", line 3, in read', 'File "/app/flow/tokens.py", line 3, in read'),
+    ):
+        assert mask_text(text) == left
+    assert mask_text("a" * 60_000) == "a" * 60_000
