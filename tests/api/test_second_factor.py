@@ -119,6 +119,7 @@ def test_removing_it_needs_password_and_code(anna: Enrolled) -> None:
     with pytest.raises(SecondFactorWrong):
         anna.identity.second_factors.remove(anna.user_id, PASSWORD, anna.codes[0][:-1] + "!", HERE)
     anna.identity.second_factors.remove(anna.user_id, PASSWORD, anna.code(), HERE)
+    assert [session.second_factor_at for session in anna.identity.sessions.of_person(anna.user_id)] == [None]
     assert anna.identity.sign_in(ANNA, PASSWORD).user_id == anna.user_id
 
 

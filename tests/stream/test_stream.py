@@ -12,16 +12,21 @@ from typing import Any
 
 import pytest
 
-from oms_app.bootstrap import Services
+from oms_app.bootstrap import Services, clock
 from oms_app.cli.demo import ACCOUNT_ID, LEDGER_ID, TENANT_ID, DemoFacts
+from oms_app.flow.api_keys import new_api_key
+from oms_app.flow.audit import Actor
 from oms_app.flow.scopes import Scope
+from oms_app.flow.session_list import SessionList
 from oms_app.store.rows import put
 from oms_app.store.tables import TRADING_ACCOUNTS
 from oms_app.stream import app as stream_app
 from oms_app.stream import tail
 from oms_app.stream.app import StreamApp
+from oms_app.stream.requests import Refused, caller_of
 from oms_app.stream.tail import PAGE, Tails
 from oms_kernel.domain.events import AlertRaised, Severity
+from oms_kernel.domain.ids import TenantId
 from tests.app_kit import demo_services, demo_settings
 
 URL = "http://127.0.0.1:8000"
@@ -122,6 +127,19 @@ class Kit:
         finally:
             app.close()
             following.cancel()
+
+
+def test_at_another_tenants_domain_a_key_is_unknown(kit: Kit) -> None:
+    other = TenantId("00000000-0000-0000-0000-00000000000f")
+    domains = {"other.example.com": other, "own.example.com": TENANT_ID}
+    asked = {"x-api-key": kit.facts.api_key}
+    identity = kit.services.identity
+    assert caller_of({**asked, "host": "own.example.com"}, identity, domains.get).principal.tenant_id == TENANT_ID
+    with pytest.raises(Refused) as refused:
+        caller_of({**asked, "host": "other.example.com"}, identity, domains.get)
+    with pytest.raises(Refused) as unknown:
+        caller_of({"x-api-key": new_api_key(), "host": "other.example.com"}, identity, domains.get)
+    assert (refused.value.status, refused.value.body()) == (unknown.value.status, unknown.value.body())
 
 
 @pytest.fixture(scope="module")
@@ -392,6 +410,27 @@ def test_a_revoked_key_closes_its_stream_within_seconds(kit: Kit, monkeypatch: p
             kit.services.identity.machine_keys.revoke(owner, made.row.key_id)
             await asyncio.wait_for(listener.task, DEADLINE_S)
             assert b"event: closed" in listener.body
+
+    run(test)
+
+
+def test_a_session_that_another_process_ends_closes_its_stream_and_no_other(kit: Kit) -> None:
+    identity = kit.services.identity
+    email, password = "listener@example.com", "a password of the tests"
+    user_id = identity.create_user(email, password, TENANT_ID, "VIEWER")
+    first, second = (identity.sign_in(email, password) for _ in range(2))
+    elsewhere = SessionList(kit.services.store, None, None, None, clock)  # type: ignore[arg-type]
+
+    async def test() -> None:
+        async with kit.serving() as app:
+            ended, stays = (Listener(app, {"Authorization": f"Bearer {pair.access_token}"}) for pair in (first, second))
+            await ended.until(lambda: b"listening" in ended.body and b"listening" in stays.body)
+            assert elsewhere.end(first.session_id, Actor(principal_id=f"user:{user_id}"), user_id=user_id)
+            await asyncio.wait_for(ended.task, DEADLINE_S)
+            assert b"event: closed" in ended.body
+            kit.alert("told to those who stay")
+            await stays.until(lambda: len(stays.events) == 1)
+            assert app.listeners == 1
 
     run(test)
 

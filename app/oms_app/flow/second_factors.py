@@ -111,9 +111,9 @@ class SecondFactors:
             if caller.session_id is not None:
                 session_rows.note_step_up(unit, caller.session_id, now, second_factor=True)
             session_rows.revoke(unit, now, user_id=user_id, but=caller.session_id)
-            auth_epochs.bump_user(unit, user_id)
             self._throttling.succeeded(unit, taken)
             record(unit, actor, AdminAction("second_factor.enrolled", "user", user_id))
+            auth_epochs.bump_user(unit, user_id)
         return codes
 
     def renew_codes(self, user_id: str, actor: Actor) -> tuple[str, ...]:
@@ -141,9 +141,10 @@ class SecondFactors:
                 raise NotEnrolled("there is no second factor", fix="enrol one: POST /api/v1/auth/totp/enrol")
             self.use(unit, factor, code, now)
             rows.remove(unit, user_id)
-            auth_epochs.bump_user(unit, user_id)
+            session_rows.forget_second_factor(unit, user_id)
             self._throttling.succeeded(unit, taken)
             record(unit, actor, AdminAction("second_factor.removed", "user", user_id))
+            auth_epochs.bump_user(unit, user_id)
 
     def use(self, unit: RowsUnit, factor: SecondFactorRow, code: str, now: datetime) -> str:
         """How the person proved it, "totp" or "recovery_code"; the code is used up with this transaction.

@@ -190,7 +190,7 @@ class SigningIn:
             raise SecondFactorNeeded(
                 "the code of your second factor is needed", field="totp_code", fix="send totp_code as well"
             )
-        return self._throttling.admit_proof(user.user_id)
+        return self._throttling.admit_proof(user.user_id, signed_in=False)
 
     def _begun(
         self,

@@ -78,9 +78,13 @@ class Throttling:
         for bucket, pace in taken.shared:
             throttles.give_back(unit, bucket, pace)
 
-    def admit_proof(self, user_id: str) -> Taken:
-        """The same for somebody who is known and proves it anew."""
-        taken = Taken(own=((f"proof:{user_id}", self._paces.proof),), shared=())
+    def admit_proof(self, user_id: str, *, signed_in: bool = True) -> Taken:
+        """The same for a proof of a known person: within a session, or the second factor at the door.
+
+        Who knows the password only, and guesses codes at the door, does not hold up a session's own proofs.
+        """
+        bucket = f"proof:{user_id}" if signed_in else f"code:{user_id}"
+        taken = Taken(own=((bucket, self._paces.proof),), shared=())
         now = self._clock()
         with self._store.platform_unit() as unit:
             _take(unit, taken.own, now)

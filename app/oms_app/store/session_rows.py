@@ -103,6 +103,15 @@ def note_step_up(unit: RowsUnit, session_id: str, now: datetime, *, second_facto
     )
 
 
+def forget_second_factor(unit: RowsUnit, user_id: str) -> None:
+    """No session of the person counts as one with a second factor any more."""
+    unit.connection.execute(
+        update(USER_SESSIONS)
+        .where(USER_SESSIONS.c.user_id == user_id, USER_SESSIONS.c.second_factor_at.is_not(None))
+        .values(second_factor_at=None, stepped_up_at=None, updated_at=unit.now)
+    )
+
+
 def revoke(
     unit: RowsUnit,
     now: datetime,
