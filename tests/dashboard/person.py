@@ -16,15 +16,15 @@ PASSWORD = "a password of the tests"
 class Person:
     """Somebody with a browser. `page` answers the body of the last answer."""
 
-    def __init__(self, services: Services, ids: dict[str, str], email: str, role: str = "") -> None:
-        """Without a role the person is somebody who exists already."""
+    def __init__(
+        self, services: Services, ids: dict[str, str], email: str, role: str = "", app: Flask | None = None
+    ) -> None:
+        """Without a role the person is somebody who exists already. app: one that was made before, which saves time."""
         self.services = services
         self.ids = ids
         self.email = email
-        app = Flask("dashboard_of_the_tests", static_folder=None)
-        app.register_blueprint(create_dashboard(services))
-        self.app = app
-        self.client = app.test_client()
+        self.app = app or new_app(services)
+        self.client = self.app.test_client()
         self.token = ""
         self.tenant_id = TenantId(ids["tenant_id"])
         if role:
@@ -71,6 +71,13 @@ class Person:
     def rows(self, path: str = "/desk/orders") -> list[dict[str, Any]]:
         """The rows of the blotter: order id, state and text."""
         return table_rows(self.get(path).text)
+
+
+def new_app(services: Services) -> Flask:
+    """An application that is the dashboard alone."""
+    app = Flask("dashboard_of_the_tests", static_folder=None)
+    app.register_blueprint(create_dashboard(services))
+    return app
 
 
 class _Fields(HTMLParser):
