@@ -10,7 +10,7 @@ from jwt.exceptions import InvalidKeyError, PyJWTError
 from oms_app.api.problems import Problem
 from oms_app.flow.api_keys import PREFIXES
 from oms_app.flow.identity import Caller, Identity
-from oms_app.flow.tokens import ALGORITHM, AUDIENCE, ISSUER, TYP, InvalidToken
+from oms_app.flow.tokens import ALGORITHM, AUDIENCE, ISSUER, TYP
 
 ACCESS_COOKIE = "oms_access"
 REFRESH_COOKIE = "oms_refresh"
@@ -53,13 +53,6 @@ def presented_key(request: Request) -> str | None:
     """The API key that the request was sent with, or None."""
     key = request.headers.get("X-API-Key") or request.headers.get("Authorization", "").partition(" ")[2]
     return key.strip() if key.strip().startswith(PREFIXES) else None
-
-
-def unknown_here(caller: Caller) -> InvalidToken:
-    """What a caller of another tenant is told at a tenant's own host: the same as one who does not exist."""
-    if caller.session_id is None:
-        return InvalidToken("the API key is unknown, revoked or expired", fix="make a new key")
-    return InvalidToken("the session has ended", fix="sign in again")
 
 
 def check_cookie(*, refresh: bool) -> None:

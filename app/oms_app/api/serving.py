@@ -9,7 +9,7 @@ from flask import Request, Response, request
 from structlog.contextvars import bind_contextvars
 from werkzeug.datastructures import Headers, MultiDict
 
-from oms_app.api.authentication import admit, unknown_here
+from oms_app.api.authentication import admit
 from oms_app.api.bodies import load
 from oms_app.api.call import Access, Answer, ApiServices, Call, Endpoint
 from oms_app.api.json_text import NotJson, decode, encode
@@ -20,6 +20,7 @@ from oms_app.api.rate_limit import Bucket, Grant
 from oms_app.api.requests import current_request_id, tell_limits
 from oms_app.api.schema_from_struct import make_schema
 from oms_app.flow.errors import FlowError
+from oms_app.flow.hosts import unknown_here
 from oms_app.flow.known_callers import Caller
 from oms_app.flow.scopes import Scope
 from oms_kernel.domain.errors import KernelError

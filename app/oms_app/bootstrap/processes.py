@@ -58,6 +58,7 @@ def serve_stream(settings: Settings, pulse: Pulse) -> None:
             poll_s=settings.poll_ms / 1000,
             beat=pulse.beat,
             wrap=partial(_edge, settings, services),
+            tenant_of=services.hosts.tenant_of,
             tls=tls_of(settings),
         )
     finally:

@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from oms_app.flow.known_callers import Caller
+from oms_app.flow.tokens import InvalidToken
 from oms_app.store import tenants
 from oms_app.store.sql_store import SqlStore
 from oms_kernel.domain.ids import TenantId
@@ -43,3 +45,10 @@ class Hosts:
             self._until = self._clock() + KEPT_S
         finally:
             self._lock.release()
+
+
+def unknown_here(caller: Caller) -> InvalidToken:
+    """What a caller of another tenant is told at a tenant's own host: the same as one who does not exist."""
+    if caller.session_id is None:
+        return InvalidToken("the API key is unknown, revoked or expired", fix="make a new key")
+    return InvalidToken("the session has ended", fix="sign in again")

@@ -19,7 +19,7 @@ from oms_app.flow.routing import Directory
 from oms_app.store.unit_of_work import StoreUnavailable
 from oms_app.stream.requests import HEALTH_PATHS, Refused, Wish, caller_of, cors_headers, headers_of, wish_of
 from oms_app.stream.tail import LedgerTail, Listener, Tails
-from oms_kernel.domain.ids import LedgerId
+from oms_kernel.domain.ids import LedgerId, TenantId
 
 COALESCE_S = 0.01
 LONGEST_COALESCE_S = 0.1
@@ -40,12 +40,20 @@ class StreamApp:
     """The ASGI application. `close` ends every open stream, so that stopping does not wait for listeners."""
 
     def __init__(
-        self, tails: Tails, identity: Identity, directory: Directory, *, url: str, keep_alive_s: float = KEEP_ALIVE_S
+        self,
+        tails: Tails,
+        identity: Identity,
+        directory: Directory,
+        *,
+        url: str,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        tenant_of: Callable[[str], TenantId | None] = lambda host: None,
     ) -> None:
         self._tails = tails
         self._identity = identity
         self._directory = directory
         self._url = url
+        self._tenant_of = tenant_of
         self._keep_alive_s = keep_alive_s
         self._open: dict[Listener, Caller] = {}
         self._outdated: set[Listener] = set()
@@ -92,7 +100,7 @@ class StreamApp:
 
     async def _stream(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         wish = wish_of(scope, headers)
-        caller = await asyncio.to_thread(caller_of, headers, self._identity)
+        caller = await asyncio.to_thread(caller_of, headers, self._identity, self._tenant_of)
         ledger_id = await asyncio.to_thread(self._ledger, caller, wish)
         accounts = _accounts(wish, caller)
         tail, listener = await self._tails.listen(
@@ -167,7 +175,7 @@ class StreamApp:
     async def _recognise(self, listener: Listener, headers: dict[str, str]) -> None:
         """Nothing, when the listener may still hear the same. Raises Refused."""
         try:
-            caller = await asyncio.to_thread(caller_of, headers, self._identity)
+            caller = await asyncio.to_thread(caller_of, headers, self._identity, self._tenant_of)
         except StoreUnavailable:
             self._outdated.add(listener)  # there is nothing to tell it meanwhile; the next look asks again
             return

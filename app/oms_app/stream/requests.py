@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,10 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from oms_app.flow.api_keys import PREFIXES
+from oms_app.flow.hosts import unknown_here
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.key_terms import AddressNotAllowed
 from oms_app.flow.scopes import Scope
 from oms_app.flow.tokens import InvalidToken
+from oms_kernel.domain.ids import TenantId
 
 CLIENT = "oms client address"
 """Under this name, which no header can have, the headers tell from which address the request came."""
@@ -79,10 +81,17 @@ def wish_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Wish:
     )
 
 
-def caller_of(headers: Mapping[str, str], identity: Identity) -> Caller:
-    """Who asks, by API key, bearer token or the dashboard's cookie. Raises Refused."""
+def caller_of(
+    headers: Mapping[str, str], identity: Identity, tenant_of: Callable[[str], TenantId | None] = lambda host: None
+) -> Caller:
+    """Who asks, by API key, bearer token or the dashboard's cookie. Raises Refused.
+
+    tenant_of: the tenant to which a host belongs; there, everybody of another one is unknown.
+    """
     try:
         caller = _identified(headers, identity)
+        if tenant_of(headers.get("host", "")) not in (None, caller.principal.tenant_id):
+            raise unknown_here(caller)
         if caller.terms is not None:
             caller.terms.check_address(headers.get(CLIENT, ""))
     except InvalidToken as error:

@@ -17,6 +17,7 @@ from oms_app.signals import Signals
 from oms_app.stream.app import StreamApp
 from oms_app.stream.edge import App
 from oms_app.stream.tail import Reader, Tails
+from oms_kernel.domain.ids import TenantId
 
 BEAT_S = 1.0
 STOP_LIMIT_S = 5.0
@@ -39,13 +40,15 @@ def serve(
     poll_s: float,
     beat: Callable[[], None],
     wrap: Callable[[App], App],
+    tenant_of: Callable[[str], TenantId | None],
     tls: Tls | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. url: where the dashboard lives, whose pages may read the answers.
 
-    wrap: puts the edge around the application. tls: (certificate, key), to serve https.
+    wrap: puts the edge around the application. tenant_of: the tenant to which a host belongs. tls: (certificate, key),
+    to serve https.
     """
-    asyncio.run(_serve(reader, identity, directory, host, port, url, signals, poll_s, beat, wrap, tls))
+    asyncio.run(_serve(reader, identity, directory, host, port, url, signals, poll_s, beat, wrap, tenant_of, tls))
 
 
 async def _serve(
@@ -59,10 +62,11 @@ async def _serve(
     poll_s: float,
     beat: Callable[[], None],
     wrap: Callable[[App], App],
+    tenant_of: Callable[[str], TenantId | None],
     tls: Tls | None,
 ) -> None:
     tails = Tails(reader, poll_s, signals)
-    app = StreamApp(tails, identity, directory, url=url)
+    app = StreamApp(tails, identity, directory, url=url, tenant_of=tenant_of)
     server = Server(
         wrap(app),
         address=host,
