@@ -16,7 +16,7 @@ import structlog
 from campaigns.result import ROOT
 from security.result import Result
 
-SHOWN = 20
+SHOWN = 60
 CHECKS = {
     "foreign_ids": "security.foreign_ids",
     "foreign_rows": "security.foreign_rows",

@@ -33,7 +33,8 @@ BROKEN_OFF = 0.03
 """The share of statements in which the request ends."""
 LOST_EVERY = 400
 """After so many requests a connection is cut by the server."""
-SETTLED_S = 10.0
+SETTLED_S = 3.0
+"""Less than the server lets a transaction stand idle: it would end by itself what is looked for."""
 
 
 class BrokenOff(Exception):

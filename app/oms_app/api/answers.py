@@ -127,6 +127,7 @@ def _plain_answers() -> dict[str, Fields]:
         **audit_answers(),
         **sign_in_answers(),
         "Execution": {
+            "seq": Count(high=2**63 - 1),
             "execution_id": IdText(),
             "symbol": _text(),
             **fields_of(Fill),

@@ -72,10 +72,14 @@ def document_api(app: Flask, served: Iterable[tuple[Endpoint, View]]) -> None:
 
 
 def _cleaned(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without the web framework's own error form, which no route answers with."""
+    """The document without the web framework's own error form, which no route answers with.
+
+    A problem may have members of its own beside those that all have (RFC 9457): the scope that is missing, and others.
+    """
     components = document["components"]
     for name in ("Error", "PaginationMetadata"):
         components["schemas"].pop(name, None)
+    components["schemas"]["Problem"]["additionalProperties"] = True
     components.pop("responses", None)
     components.pop("headers", None)
     for operations in document["paths"].values():
