@@ -17,6 +17,7 @@ import psycopg
 
 from benchmarks.kernel_place import LIMITS
 from oms_app.cli.demo import demo_instruments, starting_prices
+from oms_app.store import chain
 from oms_app.store import projected_tables as pt
 from oms_app.store.projection import book_rows, event_rows, execution_row
 from oms_kernel import engine
@@ -68,9 +69,13 @@ def fill(database_url: str, place: Place, opening: list[ev.Recorded], count: int
     with psycopg.connect(database_url) as connection, ExitStack() as open_now:
         of_events = {one: open_now.enter_context(_Copy(database_url, one, place)) for one in _OF_EVENTS}
         story = _Story(place, opening, count, seed)
+        head = _chain_opening(connection, place)
         for events in story.tell():
             for projection, writer in of_events.items():
-                writer.write([row for recorded in events for row in event_rows(projection, recorded)])
+                rows = [row for recorded in events for row in event_rows(projection, recorded)]
+                if projection is pt.LOG:
+                    rows, head = chain.extended(place.tenant_id, place.ledger_id, head, rows)
+                writer.write(rows)
         open_now.close()
         book, at = story.state.book, story.state.book.recorded_at
         assert at is not None
@@ -81,9 +86,22 @@ def fill(database_url: str, place: Place, opening: list[ev.Recorded], count: int
         for projection in (pt.POSITIONS, pt.CASH, pt.DAYS):
             _replace(connection, projection, place, book_rows(projection, book, at))
         connection.execute(
-            "UPDATE ledgers SET seq = %s, head_recorded_at = %s WHERE ledger_id = %s", (book.seq, at, place.ledger_id)
+            "UPDATE ledgers SET seq = %s, head_recorded_at = %s, head_hash = %s WHERE ledger_id = %s",
+            (book.seq, at, head, place.ledger_id),
         )
     return book.seq
+
+
+def _chain_opening(connection: "psycopg.Connection[Any]", place: Place) -> bytes:
+    """The hash of the opening's last row, once its rows are chained anew: `backdate` changed their times."""
+    columns = "seq, event_id::text, kind, version, account_id::text, order_id::text, recorded_at, payload"
+    query = f"SELECT {columns} FROM event_log WHERE ledger_id = %s ORDER BY seq"
+    rows = [(*row[:-1], row[-1].encode()) for row in connection.execute(query, (place.ledger_id,)).fetchall()]
+    chained, head = chain.extended(place.tenant_id, place.ledger_id, None, rows)
+    for row in chained:
+        change = "UPDATE event_log SET hash = %s WHERE ledger_id = %s AND seq = %s"
+        connection.execute(change, (bytes(row[-1]), place.ledger_id, row[0]))
+    return head
 
 
 def backdate(database_url: str, ledger_id: str) -> None:
@@ -261,6 +279,8 @@ def _text(value: Any) -> str:
     """A value as COPY reads it."""
     if value is None:
         return "\\N"
+    if isinstance(value, bytearray):
+        return f"\\\\x{value.hex()}"
     text = value.decode() if isinstance(value, bytes) else str(value)
     return text.replace("\\", "\\\\") if "\\" in text else text
 

@@ -71,6 +71,7 @@ def place(
     send_before: datetime,
     limits_version: int = 0,
     principal: str = "",
+    request_id: str = "",
 ) -> tuple[Decision, ev.OrderAccepted | ev.OrderDenied]:
     """The decision over a new order and the one event that tells it.
 
@@ -104,6 +105,7 @@ def place(
         "risk_date": view.risk_date(request.account_id),
         "limits_version": limits_version,
         "principal": principal,
+        "request_id": request_id,
     }
     if not decision.accepted:
         return decision, ev.OrderDenied(verdicts=denials_first(verdicts), **told)
@@ -125,6 +127,7 @@ def replace(
     send_before: datetime,
     limits_version: int = 0,
     principal: str = "",
+    request_id: str = "",
 ) -> tuple[Decision, tuple[ev.Event, ...]]:
     """The decision over new terms of an order, and its events.
 
@@ -168,6 +171,7 @@ def replace(
         "order_id": order.order_id,
         "limits_version": limits_version,
         "principal": principal,
+        "request_id": request_id,
     }
     if not decision.accepted:
         prices = {name: merged[name] for name in ("quantity", "limit_price", "stop_price")}
@@ -181,7 +185,7 @@ def replace(
     return decision, (requested, amended)
 
 
-def cancel(order: Order, *, principal: str = "") -> tuple[ev.Event, ...]:
+def cancel(order: Order, *, principal: str = "", request_id: str = "") -> tuple[ev.Event, ...]:
     """The events of a cancel; none when one is under way already. Raises OrderConflict for a terminal order.
 
     An order that was never sent ends here and now; a replace that was not sent is void.
@@ -192,7 +196,7 @@ def cancel(order: Order, *, principal: str = "") -> tuple[ev.Event, ...]:
     if is_open_request(order.cancel):
         return ()
     base: dict[str, Any] = {"account_id": order.request.account_id, "order_id": order.order_id}
-    events: list[ev.Event] = [ev.CancelRequested(principal=principal, **base)]
+    events: list[ev.Event] = [ev.CancelRequested(principal=principal, request_id=request_id, **base)]
     if order.place is RequestStatus.REQUESTED:
         return (*events, never_sent(order, ev.OrderCanceled, "canceled_before_send", principal=principal))
     if order.replace is not None and order.replace.status is RequestStatus.REQUESTED:

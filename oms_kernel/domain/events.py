@@ -96,6 +96,7 @@ class OrderAccepted(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     fx_rate: Decimal = ONE
     """Instrument currency to the account's base currency, as used by the checks."""
     principal: str = ""
+    request_id: str = ""
 
 
 class OrderDenied(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -113,6 +114,7 @@ class OrderDenied(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     verdicts: tuple[Verdict, ...]
     limits_version: int = 0
     principal: str = ""
+    request_id: str = ""
 
 
 class IntentRecorded(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -189,6 +191,7 @@ class ReplaceRequested(OrderEvent, frozen=True, kw_only=True, omit_defaults=True
     verdicts: tuple[Verdict, ...] = ()
     limits_version: int = 0
     principal: str = ""
+    request_id: str = ""
 
 
 class ReplaceDenied(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -201,6 +204,7 @@ class ReplaceDenied(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     verdicts: tuple[Verdict, ...]
     limits_version: int = 0
     principal: str = ""
+    request_id: str = ""
 
 
 class OrderReplaced(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -238,6 +242,7 @@ class CancelRequested(OrderEvent, frozen=True, kw_only=True, omit_defaults=True)
 
     kind = "cancel_requested"
     principal: str = ""
+    request_id: str = ""
 
 
 class CancelRefused(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):

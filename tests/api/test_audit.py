@@ -88,6 +88,20 @@ def test_every_filter_finds_exactly_what_it_names(desk: Desk) -> None:
     assert searched(desk, actor="user:nobody") == []
 
 
+def test_an_order_is_found_by_the_request_that_placed_changed_or_cancelled_it(desk: Desk) -> None:
+    order = desk.send("POST", "/api/v1/orders", desk.order(quantity="30"), X_Request_ID="placed-30").json
+    path = f"/api/v1/orders/{order['order_id']}"
+    assert desk.send("PUT", path, {"quantity": "31"}, X_Request_ID="changed-31").status_code in (200, 202)
+    assert desk.send("DELETE", path, X_Request_ID="cancelled-31").status_code in (200, 202)
+    for request_id, kind in (
+        ("placed-30", "order_accepted"),
+        ("changed-31", "replace_requested"),
+        ("cancelled-31", "cancel_requested"),
+    ):
+        (entry,) = searched(desk, request_id=request_id)
+        assert (entry["kind"], entry["order_id"], entry["request_id"]) == (kind, order["order_id"], request_id)
+
+
 def test_times_cut_the_search(desk: Desk) -> None:
     everything = searched(desk, limit=500)
     middle = everything[2]["recorded_at"]

@@ -63,6 +63,15 @@ VALUES: dict[str, str] = {
     "found_before": NOW,
     "connection_id": CONNECTION_ID,
     "role": "VIEWER",
+    "actor": "user:7",
+    "action": "limit.changed",
+    "object_type": "limit",
+    "object_id": derived_id("order 7"),
+    "request_id": "request 7",
+    "ledger_id": LEDGER_ID,
+    "format": "csv",
+    "from_seq": "7",
+    "to_seq": "9",
     "from": NOW,
     "to": NOW,
 }
@@ -82,6 +91,11 @@ FILLED: dict[str, dict[str, str]] = {
                             "status": "'COMPLETE'"},
     "webhook_deliveries": {"webhook_id": "md5('hook' || n % 40)::uuid",
                            "status": "(ARRAY['DELIVERED', 'PENDING', 'DEAD'])[1 + n % 3]"},
+    "audit_entries": {"ledger_id": "md5('ledger' || n % 40)::uuid", "seq": "n", "kind": "'order_' || n % 9",
+                      "actor": "'user:' || n % 90", "action": "CASE WHEN n % 5 = 0 THEN 'limit.changed' END",
+                      "object_type": "CASE WHEN n % 5 = 0 THEN 'limit' END", "account_id": f"'{ACCOUNT_ID}'",
+                      "object_id": "CASE WHEN n % 5 = 0 THEN md5('o' || n)::uuid::text END",
+                      "order_id": "md5('order' || n)::uuid", "request_id": "'request ' || n"},
     "unbooked_reports": {"report": "'{}'", "status": "(ARRAY['OPEN', 'BOOKED', 'DISMISSED'])[1 + n % 3]"},
 }  # fmt: skip
 """Tables that get twenty thousand rows -> what their columns hold, where that matters."""

@@ -1,6 +1,7 @@
 """The hash chain of a ledger's log: every row's hash covers the row and all before it, whoever wrote it."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from hashlib import sha256
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, select, text
 
+from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.store import chain, migrate, tenants
 from oms_app.store.engines import parsed
 from oms_app.store.memory import MemoryStore
@@ -115,41 +117,56 @@ def test_the_store_in_memory_makes_the_same_hashes(store: SqlStore, scribe: Scri
     assert memory.hashes(scribe.ledger_id) == [row.hash for row in rows]
 
 
+WRITERS, TURNS = 8, 15
+
+
 def test_writers_at_once_make_neither_a_fork_nor_a_gap(store: SqlStore, scribe: Scribe) -> None:
-    """Eight threads, each with a book of its own that catches up under the lock, as the processes of flow do."""
+    """Batches of orders, each with a book that catches up under the lock, and administrative events between them."""
     failures: list[BaseException] = []
 
-    def work() -> None:
+    def trade() -> None:
+        book = Book()
+        for _ in range(TURNS):
+            with store.ledger_unit(scribe.tenant_id, scribe.ledger_id) as unit:
+                for recorded in unit.tail(book.seq):
+                    book.apply(recorded)
+                overlay = book.overlay()
+                event = ev.CashChanged(
+                    account_id=scribe.account_id, currency="USD", amount=Decimal(1), reason_code="race"
+                )
+                at = max(unit.now, book.recorded_at or unit.now)
+                made = [ev.Recorded(seq=book.seq + 1, event_id=new_id(), recorded_at=at, event=event)]
+                overlay.apply(made[0])
+                unit.append(made, overlay)
+            book.adopt(overlay)
+
+    def administer() -> None:
+        for turn in range(TURNS):
+            with store.tenant_unit(scribe.tenant_id) as unit:
+                record(unit, Actor("system:test"), AdminAction("limit.changed", "limit", str(turn)))
+
+    def guarded(work: Callable[[], None]) -> None:
         try:
-            book = Book()
-            for _ in range(15):
-                with store.ledger_unit(scribe.tenant_id, scribe.ledger_id) as unit:
-                    for recorded in unit.tail(book.seq):
-                        book.apply(recorded)
-                    overlay = book.overlay()
-                    event = ev.CashChanged(
-                        account_id=scribe.account_id, currency="USD", amount=Decimal(1), reason_code="race"
-                    )
-                    at = max(unit.now, book.recorded_at or unit.now)
-                    made = [ev.Recorded(seq=book.seq + 1, event_id=new_id(), recorded_at=at, event=event)]
-                    overlay.apply(made[0])
-                    unit.append(made, overlay)
-                book.adopt(overlay)
+            work()
         except BaseException as error:
             failures.append(error)
             raise
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [
+        threading.Thread(target=guarded, args=(administer if number % 4 == 0 else trade,)) for number in range(WRITERS)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
     assert not failures
     rows, head = rows_and_head(store, scribe)
-    assert [row.seq for row in rows] == list(range(1, 2 + 8 * 15 + 1))
+    assert [row.seq for row in rows] == list(range(1, 2 + WRITERS * TURNS + 1))
+    assert [row.kind for row in rows].count("admin_acted") == WRITERS // 4 * TURNS
     hashes = recomputed(scribe.tenant_id, scribe.ledger_id, rows)
     assert [row.hash for row in rows] == hashes
     assert head == hashes[-1]
+    assert verify(store, scribe.tenant_id, scribe.ledger_id).is_clean
 
 
 @pytest.fixture(params=DATABASES)

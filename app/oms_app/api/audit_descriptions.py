@@ -5,7 +5,7 @@ OF_SCHEMA = {
     ("AuditEntry", "seq"): "The event's place in the ledger's log, without gaps.",
     ("AuditEntry", "account_id"): "The trading account concerned; null for none.",
     ("AuditEntry", "order_id"): "The order concerned; null for none.",
-    ("AuditEntry", "request_id"): "The X-Request-ID of the request; empty for events of the trade itself.",
+    ("AuditEntry", "request_id"): "The X-Request-ID of the request; empty where no request asked for it.",
     ("AuditEntry", "data"): "The other fields of the event.",
     ("AuditEntry", "address"): "The address from which it was asked; (erased) once the person was erased.",
     ("AuditEntry", "agent"): "The program that asked; (erased) once the person was erased.",

@@ -234,6 +234,7 @@ class _ReplaceJob:
             send_before=turn.batch.now + self._desk.send_window,
             limits_version=turn.config.limits_version,
             principal=self.principal.principal_id,
+            request_id=self.principal.request_id,
         )
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
@@ -260,7 +261,7 @@ class _CancelJob:
             return replayed
         order = find_own(turn, self.principal, self._order_id)
         _check_version(order, self._if_match)
-        events = engine.cancel(order, principal=self.principal.principal_id)
+        events = engine.cancel(order, principal=self.principal.principal_id, request_id=self.principal.request_id)
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
         repeated = not events
@@ -298,7 +299,9 @@ class _CancelManyJob:
         for order_id in self._wanted(turn):
             try:
                 order = find_own(turn, self.principal, order_id)
-                events = engine.cancel(order, principal=self.principal.principal_id)
+                events = engine.cancel(
+                    order, principal=self.principal.principal_id, request_id=self.principal.request_id
+                )
             except (UnknownOrder, InvalidRequest, OrderConflict) as error:
                 outcomes.append(AmendOutcome(order_id=order_id, error=error))
                 continue

@@ -82,6 +82,7 @@ def cli_actor(on_behalf_of: str = "") -> Actor:
 def record(unit: RowsUnit, actor: Actor, action: AdminAction, tenant_id: TenantId | None = None) -> EventId:
     """The id of the event that now tells of the action, in the tenant's first ledger; call it beside the change.
 
+    Record before the auth epoch is bumped: all hold the locks in the same order then, and nobody waits in a circle.
     A unit of the platform records in the platform's ledger, or in that of `tenant_id`. A tenant without a ledger has
     its actions recorded in the platform's, by its id.
     """

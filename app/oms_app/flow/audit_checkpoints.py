@@ -106,8 +106,9 @@ class Checkpoints:
             self._last[ledger_id] = _last_of(self.path(ledger_id))
         last = self._last[ledger_id]
         news = head - (int(last["seq"]) if last is not None else 0)
-        waited = self._clock() - self._written_at.get(ledger_id, self._clock() - EVERY)
-        return news < 0 or (news > 0 and (at_once or news >= AT_MOST or waited >= EVERY))
+        written_at = self._written_at.get(ledger_id)
+        waited = written_at is None or self._clock() - written_at >= EVERY
+        return news < 0 or (news > 0 and (at_once or news >= AT_MOST or waited))
 
     def _extend(self, tenant_id: TenantId, ledger_id: LedgerId) -> int:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

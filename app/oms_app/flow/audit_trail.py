@@ -155,7 +155,7 @@ def _entry(row: AnyRow, texts: dict[tuple[EventId, str], Opened]) -> AuditEntry:
             object_id=object_id,
             account_id=row.account_id,
             order_id=row.order_id,
-            request_id="",
+            request_id=getattr(event, "request_id", ""),
             decision=REFUSED if row.kind in _REFUSED else "ALLOWED",
             address="",
             agent="",

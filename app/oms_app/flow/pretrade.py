@@ -98,6 +98,7 @@ def assess(
         send_before=draft.queue_until or turn.batch.now + turn.desk.send_window,
         limits_version=turn.config.limits_version,
         principal=principal.principal_id,
+        request_id=principal.request_id,
     )
     turn.batch.record(event)
     if tags is not None:

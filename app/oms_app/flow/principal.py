@@ -42,6 +42,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     account_ids: the only trading accounts that may be used; None: every account of the tenant.
     proof: how the request was recognised, where that is still to be confirmed by the transaction that decides it.
+    request_id: of the request that is being decided; empty for what no request asked for.
     """
 
     principal_id: str
@@ -49,6 +50,7 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: frozenset[str]
     account_ids: frozenset[AccountId] | None = None
     proof: Proof | None = None
+    request_id: str = ""
 
     def may_use(self, account_id: AccountId) -> bool:
         """Whether the principal may see and use the account."""

@@ -86,7 +86,7 @@ def _let_members_be(words: tuple[str, ...], removed_at: sa.Column | None) -> Non
     known = f"role IN ({', '.join(repr(word) for word in words)})"
     if op.get_bind().dialect.name == "postgresql":
         op.drop_constraint("ck_memberships_role_known", "memberships")
-        op.create_check_constraint("ck_memberships_role_known", "memberships", known)
+        op.create_check_constraint(op.f("ck_memberships_role_known"), "memberships", known)
         if removed_at is not None:
             op.add_column("memberships", removed_at)
         else:
