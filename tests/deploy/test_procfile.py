@@ -131,7 +131,7 @@ def test_the_set_serves_orders_webhooks_and_schedules_and_survives_a_killed_work
         assert {message["data"]["order_id"] for message in receiver.verified()} == set(placed)
 
         seen = json.loads(processes.run("oms", "queues", "list", "--json"))
-        assert {one["queue"] for one in seen["queues"]} == {"webhooks", "housekeeping"}
+        assert {one["queue"] for one in seen["queues"]} == {"webhooks", "mail", "housekeeping"}
         until(lambda: json.loads(processes.run("oms", "queues", "list", "--json"))["leader"], "a worker leads", 20)
         (consumer,) = json.loads(processes.run("oms", "consumers", "list", "--json"))
         assert (consumer["name"], consumer["lag"]) == ("webhooks", 0)

@@ -152,7 +152,7 @@ def test_the_queues_schedules_and_webhooks_are_listed_with_and_without_redis(out
     told = outside.oms("queues", "list")
     assert told.exit_code == 0 and "in the worker's own memory" in told.output
     shared = json.loads(outside.oms("queues", "list", "--json", OMS_REDIS_URL=redis_url).output)
-    assert [one["queue"] for one in shared["queues"]] == ["webhooks", "housekeeping"]
+    assert [one["queue"] for one in shared["queues"]] == ["webhooks", "mail", "housekeeping"]
     away = outside.oms("queues", "list", OMS_REDIS_URL="redis://127.0.0.1:1/0")
     assert away.exit_code == 4 and "Redis does not answer" in away.output
 
@@ -200,4 +200,4 @@ def test_dead_messages_are_listed_and_replayed_on_the_command_line(outside: Outs
 def test_the_workers_options_name_what_there_is(outside: Outside, words: tuple[str, ...], code: int) -> None:
     result = outside.oms(*words)
     assert result.exit_code == code
-    assert "webhooks, housekeeping" in result.output or "schedules" in result.output
+    assert "webhooks, mail, housekeeping" in result.output or "schedules" in result.output
