@@ -102,6 +102,19 @@ def test_an_order_is_found_by_the_request_that_placed_changed_or_cancelled_it(de
         assert (entry["kind"], entry["order_id"], entry["request_id"]) == (kind, order["order_id"], request_id)
 
 
+def test_a_key_acts_on_behalf_of_its_owner_from_the_address_of_the_request(desk: Desk) -> None:
+    hook = {"url": "https://hooks.example.com/a-secret-path", "name": "hook", "params": {}, "event_kinds": ["*"]}
+    made = desk.send("POST", "/api/v1/webhooks", hook, X_Request_ID="hook-1", User_Agent="a program")
+    assert made.status_code == 201, made.json
+    (entry,) = searched(desk, action="webhook.created")
+    assert entry["actor"].startswith("key:")
+    assert (entry["on_behalf_of"], entry["request_id"]) == (f"user:{desk.user_id}", "hook-1")
+    assert (entry["address"], entry["agent"]) == ("127.0.0.1", "a program")
+    assert entry["object_id"] == made.json["webhook_id"]
+    assert (entry["after"]["host"], entry["after"]["event_kinds"]) == ("hooks.example.com", ["*"])
+    assert "a-secret-path" not in repr(entry)
+
+
 def test_times_cut_the_search(desk: Desk) -> None:
     everything = searched(desk, limit=500)
     middle = everything[2]["recorded_at"]

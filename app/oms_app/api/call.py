@@ -141,8 +141,10 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def actor(self) -> Actor:
         """Who acts and from where, for `record`; on public routes nobody is named yet."""
+        terms = self.caller.terms if self.caller is not None else None
         return Actor(
             principal_id=self.caller.principal.principal_id if self.caller is not None else "",
+            on_behalf_of=f"user:{terms.owner_id}" if terms is not None and terms.owner_id else "",
             address=self.remote,
             agent=self.agent,
             request_id=self.request_id,

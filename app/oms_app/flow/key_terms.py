@@ -25,7 +25,7 @@ class KeyTerms(msgspec.Struct, frozen=True):
     """What a request by API key must keep to, besides its scopes and accounts.
 
     networks: CIDR texts; none: any address. quota: (requests a second, burst) of the key's own, or None: the default.
-    is_outgoing: the secret was rotated and ends soon.
+    is_outgoing: the secret was rotated and ends soon. owner_id: the person for whom the key acts.
     """
 
     key_id: str
@@ -33,6 +33,7 @@ class KeyTerms(msgspec.Struct, frozen=True):
     quota: tuple[int, int] | None = None
     is_test: bool = False
     is_outgoing: bool = False
+    owner_id: str = ""
 
     def check_address(self, address: str) -> None:
         """Nothing, when the key may be used from there. Raises AddressNotAllowed."""

@@ -137,7 +137,12 @@ class MachineKeys:
                 account_ids=account_ids,
             ),
             terms=KeyTerms(
-                key_id=row.key_id, networks=row.networks, quota=quota, is_test=row.is_test, is_outgoing=is_outgoing
+                key_id=row.key_id,
+                networks=row.networks,
+                quota=quota,
+                is_test=row.is_test,
+                is_outgoing=is_outgoing,
+                owner_id=row.user_id,
             ),
             session_id=None,
             expires_at=ends,
@@ -172,9 +177,6 @@ class MachineKeys:
                 f"a test key is held to accounts, and these reach beyond: {', '.join(beyond)}", field="scopes"
             )
         with self._store.tenant_unit(principal.tenant_id) as unit:
-            if account_ids is not None:
-                if unknown := sorted(set(account_ids) - rows.accounts(unit)):
-                    raise InvalidRequest(f"you have no account {unknown[0]}", field="account_ids")
             if wish.is_test and account_ids is not None:
                 if real := sorted(set(account_ids) - self._simulated_accounts(unit)):
                     raise InvalidRequest(
@@ -200,6 +202,13 @@ class MachineKeys:
             rows.add_key(unit, row)
             self._changed(unit, principal, actor, "api_key.created", row.key_id, None, told(row))
         return NewApiKey(api_key=key, row=row)
+
+    def check_accounts(self, tenant_id: TenantId, account_ids: Sequence[AccountId]) -> None:
+        """Nothing, when these are accounts of the tenant. Raises InvalidRequest."""
+        with self._store.read_unit(tenant_id) as unit:
+            unknown = sorted(set(account_ids) - rows.accounts(unit))
+        if unknown:
+            raise InvalidRequest(f"you have no account {unknown[0]}", field="account_ids")
 
     def keys(self, tenant_id: TenantId) -> Sequence[KeyRow]:
         """All keys of a tenant, newest first, without their secrets."""
