@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oms_app.store.sql_store import SqlStore
 from security.databases import postgres_database
@@ -156,7 +157,12 @@ def left_behind(store: SqlStore, watcher: "psycopg.Connection[Any]") -> list[str
             found.append(f"{left} connections are left idle in a transaction")
             break
         time.sleep(0.05)
-    held = [store.writer.connect() for _ in range(CONNECTIONS)] if not found else []
+    held: list[Connection] = []
+    try:
+        while not found and len(held) < CONNECTIONS:
+            held.append(store.writer.connect())
+    except PoolTimeout:
+        found.append(f"{CONNECTIONS - len(held)} connections did not come back to the pool")
     for connection in held:
         tenant, role, listening, locks, temporary = connection.execute(text(_KEPT)).one()
         connection.rollback()

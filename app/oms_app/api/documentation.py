@@ -174,9 +174,8 @@ def _problem_statuses(endpoint: Endpoint) -> list[int]:
         statuses.add(503)
         statuses |= {504} if endpoint.method != "GET" else set()
     if endpoint.scope != Access.PUBLIC:
-        statuses.add(401)
-    if isinstance(endpoint.scope, Scope):
-        statuses.add(403)
+        # Any key may be refused: what only a signed-in person may do, or only from its networks.
+        statuses |= {401, 403}
     if endpoint.body is not None:
         statuses |= {413, 415}
     if "<" in endpoint.path:

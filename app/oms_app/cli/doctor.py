@@ -112,6 +112,31 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         yield Finding("migrations", "ok", f"at {migrate.newest_revision()}")
 
 
+def check_isolation(settings: Settings) -> Iterator[Finding]:
+    """Whether the role and every table of the database keep tenants apart."""
+    from oms_app.bootstrap import build_plugins, build_store
+    from oms_app.store.unit_of_work import StoreUnavailable, UnfencedTables, UnsafeRole
+
+    if settings.database_url.startswith("sqlite") and not _sqlite_exists(settings):
+        return
+    store = build_store(settings, build_plugins(settings)[1])
+    try:
+        store.check_serving()
+    except UnfencedTables as error:
+        for found in error.found:
+            table, _, fix = found.partition(": ")
+            yield Finding("isolation", "failed", table, fix)
+    except UnsafeRole as error:
+        role, _, fix = str(error).partition(": ")
+        yield Finding("isolation", "failed", role, fix)
+    except StoreUnavailable:
+        return  # the check of the database tells
+    else:
+        yield Finding("isolation", "ok", "no table shows a tenant another one's rows")
+    finally:
+        store.close()
+
+
 def check_sessions(settings: Settings) -> Iterator[Finding]:
     """Which build's sessions hold the broker connections, where that can be read."""
     from sqlalchemy.exc import SQLAlchemyError
@@ -200,6 +225,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_home,
     check_disk,
     check_database,
+    check_isolation,
     check_sessions,
     check_redis,
     check_plugins,
