@@ -376,6 +376,19 @@ def test_nobody_ends_somebody_elses_session_as_their_own(place: Place, ids: dict
     assert "0 sessions ended" in told(ida.post("/account/sessions/end-others"))
 
 
+def test_a_person_takes_along_what_is_kept_and_is_erased(place: Place, ids: dict[str, str], boss: Person) -> None:
+    jon = signed_in(place, ids, "jon@example.com", "TRADER")
+    kept = jon.client.get("/account/data")
+    assert "attachment" in kept.headers["Content-Disposition"]
+    assert (kept.json or {})["person"]["email"] == "jon@example.com" and "argon2" not in kept.text
+    member = row_of(boss.client.get("/members").text, "member", "jon@example.com")
+    assert jon.post(f"/members/{member}/erase").status_code == 403
+    assert boss.post(f"/members/{member}/erase").headers["HX-Redirect"] == "/members"
+    assert jon.client.get("/").status_code == 303
+    for path in ("/members", "/audit", "/sessions"):
+        assert "jon@example.com" not in boss.client.get(path).text, path
+
+
 # Tenants ------------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +407,24 @@ def test_a_tenant_is_changed_with_its_settings_and_a_required_factor_leads_to_th
     assert (answer.status_code, answer.headers["Location"]) == (303, "/account")
     account = own.client.get("/account").text
     assert "asks for a second factor" in account and 'href="/members"' not in account
+
+
+def test_at_a_tenants_own_host_nobody_of_another_tenant_is_signed_in(place: Place, ids: dict[str, str]) -> None:
+    here = another_tenant(place)
+    lou, mia = signed_in(place, ids, "lou@example.com", "ADMIN"), signed_in(place, here, "mia@example.com", "ADMIN")
+    changes = {"domain": "desk.example.org"}
+    place.services.tenancy.update(cli_actor(), mia.tenant_id, changes)
+    wait_until(lambda: place.services.hosts.tenant_of("desk.example.org") == mia.tenant_id)
+    at_host = {"base_url": "http://desk.example.org"}
+    for someone in (lou, mia):
+        form = hidden_fields(someone.client.get("/login", **at_host).text)
+        signed = someone.client.post("/login", data={**form, "email": someone.email, "password": PASSWORD}, **at_host)
+        assert signed.status_code == (401 if someone is lou else 303), someone.email
+    stolen = lou.client.get_cookie("oms_access")
+    assert stolen is not None
+    lou.client.set_cookie("oms_access", stolen.value, domain="desk.example.org")
+    assert lou.client.get("/members", **at_host).headers["Location"] == "/login"
+    assert mia.client.get("/members", **at_host).status_code == 200
 
 
 def test_a_superuser_makes_closes_and_opens_tenants_and_invites_the_first_administrator(

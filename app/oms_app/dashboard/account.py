@@ -3,6 +3,7 @@
 import base64
 from typing import Any
 
+import msgspec
 from flask import Response, redirect, request
 from flask.typing import ResponseReturnValue
 
@@ -14,6 +15,7 @@ from oms_app.dashboard.sessions import Sessions
 from oms_app.dashboard.sheets import Sheets, acting
 from oms_app.flow.errors import FlowError
 from oms_app.flow.identity import Overloaded
+from oms_app.flow.personal_data import PersonalData
 from oms_app.flow.session_list import shown
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.ids import TenantId
@@ -30,6 +32,7 @@ class AccountPage:
         self._services = services
         self._identity = services.identity
         self._profiles = services.profiles
+        self._personal = PersonalData(services.store, services.tenancy)
         self._sheets = sheets
         self._cookies = sessions
 
@@ -37,6 +40,7 @@ class AccountPage:
         """Rule, view, scope and method of each."""
         return (
             ("/account", self.show_account, SIGNED_IN, "GET"),
+            ("/account/data", self.export_own_data, SIGNED_IN, "GET"),
             ("/account/profile", self.change_profile, SIGNED_IN, "POST"),
             ("/account/verify-email", self.ask_to_verify_email, SIGNED_IN, "POST"),
             ("/account/password", self.change_password, SIGNED_IN, "POST"),
@@ -54,6 +58,13 @@ class AccountPage:
     def show_account(self) -> ResponseReturnValue:
         """The whole page."""
         return self._sheets.page("account", **self._state())
+
+    def export_own_data(self) -> ResponseReturnValue:
+        """Everything that is kept about the person who asks, as a file."""
+        kept = self._personal.own(caller().principal)
+        response = Response(msgspec.json.format(msgspec.json.encode(kept)), content_type="application/json")
+        response.headers["Content-Disposition"] = 'attachment; filename="what-is-kept.json"'
+        return response
 
     def change_profile(self) -> ResponseReturnValue:
         """What a person says of itself."""

@@ -105,7 +105,7 @@ class AuditPages:
         kind = Format.CSV if request.args.get("format") == Format.CSV else Format.JSONL
         wanted = self._wanted(form)
         ledgers = self._trail.ledgers(principal.tenant_id)
-        asked = LedgerId(wanted.ledger_id) if wanted.ledger_id else ledgers[0]
+        asked = LedgerId(wanted.ledger_id or (ledgers[0] if len(ledgers) == 1 else ""))
         if asked not in ledgers:
             raise InvalidRequest("there is no such ledger", field="ledger_id")
         lines = self._exporter.lines(

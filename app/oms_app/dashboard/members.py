@@ -12,6 +12,7 @@ from oms_app.dashboard.services import DashboardServices
 from oms_app.dashboard.sheets import Sheets, acting
 from oms_app.flow.errors import FlowError
 from oms_app.flow.people_csv import COLUMNS, BadTable, RowResult
+from oms_app.flow.personal_data import PersonalData
 from oms_app.flow.scopes import ROLES, Role, Scope
 from oms_app.flow.session_list import shown
 from oms_app.store.people import Member
@@ -33,6 +34,7 @@ class MemberPages:
     def __init__(self, services: DashboardServices, sheets: Sheets) -> None:
         self._members = services.members
         self._tables = services.people_tables
+        self._personal = PersonalData(services.store, services.tenancy)
         self._sessions = services.identity.sessions
         self._sheets = sheets
 
@@ -48,6 +50,7 @@ class MemberPages:
             (f"{MEMBER}/activate", self.activate_member, scope, "POST"),
             (f"{MEMBER}/deactivate", self.deactivate_member, scope, "POST"),
             (f"{MEMBER}/remove", self.remove_member, scope, "POST"),
+            (f"{MEMBER}/erase", self.erase_member, scope, "POST"),
             ("/sessions", self.show_sessions, scope, "GET"),
             ("/sessions/<uuid:session_id>/end", self.end_member_session, scope, "POST"),
         )
@@ -107,6 +110,15 @@ class MemberPages:
         """End a membership, and with it the person's sessions and keys here."""
         try:
             self._members.remove(caller().principal, acting(), user_id)
+        except (FlowError, KernelError) as error:
+            return self._refused(user_id, Form().refused(error))
+        return gone_to("/members")
+
+    def erase_member(self, user_id: str) -> ResponseReturnValue:
+        """Erase a person: names, address, and what the person wrote."""
+        try:
+            self._members.get(caller().principal, user_id)
+            self._personal.erase_member(caller().principal, acting(), user_id)
         except (FlowError, KernelError) as error:
             return self._refused(user_id, Form().refused(error))
         return gone_to("/members")
