@@ -53,10 +53,12 @@ class Desk:
         self.api_key = self.key(*Scope)
 
     def key(self, *scopes: str, account_ids: list[AccountId] | None = None) -> str:
-        """A new API key with these scopes."""
-        made = self.services.identity.create_key(
-            self.principal, "test", [str(scope) for scope in scopes], account_ids=account_ids
-        )
+        """A new API key with these scopes. account_ids: what it may reach, also accounts that there are not."""
+        made = self.services.identity.create_key(self.principal, "test", [str(scope) for scope in scopes])
+        if account_ids is not None:
+            with self.services.store.tenant_unit(self.tenant_id) as unit:
+                own = (tables.API_KEYS.c.tenant_id == self.tenant_id, tables.API_KEYS.c.key_id == made.row.key_id)
+                unit.connection.execute(update(tables.API_KEYS).where(*own).values(account_ids=list(account_ids)))
         return made.api_key
 
     def send(self, method: str, path: str, body: object = None, *, key: str | None = None, **headers: str) -> Any:

@@ -57,9 +57,8 @@ def forgeries(token: str, key: bytes) -> list[str]:
     made.append(signed(claims, key, crit=["exp"]))
     for name in ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "tenant", "scopes", "type"):
         made.append(signed({known: value for known, value in claims.items() if known != name}, key))
-        for wrong in (None, {}, True, 10**30, -1):
-            if not (name in ("sub", "jti") and isinstance(wrong, str)):
-                made.append(signed({**claims, name: wrong}, key))
+        wrongs: tuple[Any, ...] = (None, {}, True, 10**30, -1)
+        made += [signed({**claims, name: wrong}, key) for wrong in wrongs]
     made += [signed({**claims, name: "else"}, key) for name in ("iss", "aud", "sid", "type", "exp", "iat")]
     made.append(signed({**claims, "aud": ["else"]}, key))
     made.append(signed({**claims, "iat": claims["iat"] + 3600, "nbf": claims["nbf"] + 3600}, key))

@@ -13,6 +13,7 @@ from oms_app.bootstrap import Services, build_services
 from oms_app.flow.scopes import Scope
 from oms_app.store import auth_epochs, tables
 from oms_app.store.rows import put
+from oms_kernel.domain.ids import LedgerId
 from tests.api.conftest import opened
 from tests.api.desk import PASSWORD, Desk
 
@@ -123,16 +124,9 @@ def test_what_was_taken_away_is_gone_with_the_next_request(
     assert person.statuses(person.by_token) == of_token
     assert person.statuses(person.by_key) == of_key
     placed = sum(status == 201 for _, status in (*of_token, *of_key))
-    orders = [
-        recorded
-        for recorded in person.desk.services.reader.events(
-            person.desk.tenant_id,
-            person.desk.ids["ledger_id"],
-            before,
-            500,  # type: ignore[arg-type]
-        )
-        if recorded.event.kind == "order_accepted"
-    ]
+    ledger_id = LedgerId(person.desk.ids["ledger_id"])
+    events = person.desk.services.reader.events(person.desk.tenant_id, ledger_id, before, 500)
+    orders = [recorded for recorded in events if recorded.event.kind == "order_accepted"]
     assert len(orders) == placed
 
 

@@ -13,6 +13,8 @@ from oms_app.flow import totp
 from oms_app.flow.audit import cli_actor
 from oms_app.flow.tenancy import NewTenant
 from oms_app.store import people
+from oms_kernel.domain.events import AdminActed
+from oms_kernel.domain.ids import LedgerId
 from tests.api.conftest import opened
 from tests.api.desk import PASSWORD, Desk
 from tests.api.test_second_factor import _secret
@@ -43,9 +45,9 @@ class Person:
             f"{AUTH}/login", json={"email": self.email, "password": password, **more}, headers={"User-Agent": "pytest"}
         )
         assert answer.status_code == 200, answer.json
-        tokens: dict[str, Any] = answer.json
+        tokens: Any = answer.json
         self.headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-        return tokens
+        return dict(tokens)
 
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
         return self.desk.client.open(path, method=method, json=body, headers=headers or self.headers)
@@ -181,8 +183,8 @@ def test_a_password_is_reset_by_a_token_that_came_by_mail(desk: Desk, person: Pe
 def test_signing_in_and_what_was_refused_is_on_record(desk: Desk, person: Person) -> None:
     refused = person.send("POST", f"{AUTH}/login", {"email": person.email, "password": "not the password"})
     assert refused.status_code == 401
-    events = desk.services.reader.events(desk.tenant_id, desk.ids["ledger_id"], 0, 500)  # type: ignore[arg-type]
-    actions = [recorded.event.action for recorded in events if recorded.event.kind == "admin_acted"]
+    events = desk.services.reader.events(desk.tenant_id, LedgerId(desk.ids["ledger_id"]), 0, 500)
+    actions = [recorded.event.action for recorded in events if isinstance(recorded.event, AdminActed)]
     assert "session.signed_in" in actions
     assert actions[-1] == "session.refused"
     assert person.email not in repr(events)
@@ -203,3 +205,18 @@ def test_a_person_of_two_tenants_chooses_one(desk: Desk, person: Person) -> None
     assert person.send("GET", f"{AUTH}/me", headers=there).json["scopes"] == ["view:orders", "view:positions"]
     assert person.log_in(tenant="second-of-the-tests")["tenant_id"] == made.tenant_id
     assert person.send("POST", f"{AUTH}/switch-tenant", {"tenant_id": str(uuid.uuid4())}).status_code == 404
+
+
+def test_a_refresh_token_that_comes_twice_ends_its_session_and_alerts_the_tenant(
+    desk: Desk, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {"refresh_token": person.tokens["refresh_token"]}
+    renewed = person.send("POST", f"{AUTH}/refresh", old).json
+    assert person.send("POST", f"{AUTH}/refresh", old).json["refresh_token"] == renewed["refresh_token"]
+    tokens = desk.services.identity.tokens
+    later = tokens._clock() + timedelta(seconds=11)
+    monkeypatch.setattr(tokens, "_clock", lambda: later)
+    assert person.send("POST", f"{AUTH}/refresh", old).status_code == 401
+    assert person.send("POST", f"{AUTH}/refresh", {"refresh_token": renewed["refresh_token"]}).status_code == 401
+    alerts = desk.send("GET", "/api/v1/alerts?source=sign-in").json["items"]
+    assert [person.user_id in alert["text"] for alert in alerts] == [True]

@@ -8,7 +8,7 @@ import pytest
 from oms_app.flow.errors import NotPermitted, Unavailable
 from oms_app.flow.principal import Principal, Proof
 from oms_kernel.domain.lifecycle import OrderState
-from tests.flow.trading import ACCOUNT_ID, TENANT, Trading
+from tests.flow.trading import TENANT, Trading
 
 
 class Door:
@@ -89,7 +89,7 @@ def test_a_cancel_is_confirmed_as_well() -> None:
     for cancel in (
         lambda: trading.amendment.cancel(door.asking(0), item.order.order_id),
         lambda: trading.amendment.cancel_many(door.asking(0), [item.order.order_id]),
-        lambda: trading.amendment.cancel_all(door.asking(0), account_id=ACCOUNT_ID),
+        lambda: trading.amendment.cancel_all(door.asking(0)),
     ):
         with pytest.raises(NotPermitted):
             cancel()

@@ -29,6 +29,18 @@ ALLOWED = {
     "flow/attention.py": {"os.urandom": "salts the hash of people's text, which must not be guessed"},
     "flow/api_keys.py": {"secrets.choice": "makes a key that nobody can guess", "secrets.compare_digest": "no chance"},
     "flow/identity.py": {"uuid.uuid4": "names users and sign-ins, which are no part of a ledger's log"},
+    "flow/audit_checkpoints.py": {"os.urandom": "makes a signing key that nobody can guess"},
+    "flow/hosts.py": {"time.monotonic": "paces how often a table is read again; no decision sees it"},
+    "flow/machine_keys.py": {"uuid.uuid4": "names keys, which are no part of a ledger's log"},
+    "flow/registration.py": {"uuid.uuid4": "names a new person, who is no part of a ledger's log"},
+    "flow/second_factors.py": {"secrets.token_bytes": "makes recovery codes that nobody can guess"},
+    "flow/session_tokens.py": {"uuid.uuid4": "names sessions and tokens, which are no part of a ledger's log"},
+    "flow/signing_in.py": {"secrets.token_urlsafe": "makes a device's token that nobody can guess"},
+    "flow/signing_keys.py": {
+        "secrets.token_bytes": "makes a key that nobody can guess",
+        "secrets.token_hex": "names a key",
+    },
+    "flow/totp.py": {"secrets.token_bytes": "makes a secret that nobody can guess"},
     "flow/sealing.py": {"os.urandom": "makes the nonce of a sealed secret"},
     "flow/webhooks.py": {"secrets.token_bytes": "makes a secret that nobody can guess"},
 }
