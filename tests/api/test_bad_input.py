@@ -234,8 +234,8 @@ def test_no_token_and_wrong_tokens_are_401_whatever_the_body(quiet_desk: Desk) -
 
 
 def test_a_key_without_the_scope_is_403_and_names_the_scope(quiet_desk: Desk) -> None:
-    before = quiet_desk.event_count()
     reader = quiet_desk.key("view:orders")
+    before = quiet_desk.event_count()
     response = quiet_desk.send("POST", "/api/v1/orders", quiet_desk.order(), key=reader)
     assert (response.status_code, response.json["code"]) == (403, "not_permitted")
     assert response.json["scope"] == "place:orders"

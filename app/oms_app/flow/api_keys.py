@@ -1,7 +1,7 @@
 """API keys as text: `oms_live_<8 id>_<43 secret><6 checksum>`; the store knows their id and SHA-256 only.
 
-Keys that reach simulated brokers only begin with `oms_test_`. The checksum lets a scanner and the API tell a mistyped key
-from a revoked one without asking the database.
+Keys that reach simulated brokers only begin with `oms_test_`. The checksum lets a scanner and the API tell a mistyped
+key from a revoked one without asking the database.
 """
 
 import hashlib

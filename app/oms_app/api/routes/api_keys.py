@@ -30,7 +30,10 @@ LONGEST_OVERLAP_S = int(LONGEST_OVERLAP.total_seconds())
 
 def create_api_key(call: Call) -> Answer:
     """Make a key. Its text is in this answer and nowhere else."""
-    made = call.services.identity.machine_keys.create(call.principal, _wish(call.body), call.actor)
+    wish, keys = _wish(call.body), call.services.identity.machine_keys
+    if wish.account_ids is not None:
+        keys.check_accounts(call.principal.tenant_id, wish.account_ids)
+    made = keys.create(call.principal, wish, call.actor)
     return _new(made, 201)
 
 
