@@ -1,10 +1,12 @@
 """Mail: due with the change that it tells of, sent once, tried again later, and never told about in a log."""
 
+import email
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.policy import default
 from pathlib import Path
 
 import pytest
@@ -224,6 +226,17 @@ def test_without_a_mail_server_a_message_is_a_file_for_this_user_only(tmp_path: 
     assert "Subject: Hello Bcc: x@evil.example" in text
     assert "\nBcc:" not in text
     assert "Message-ID: <m1@x.example>" in text
+
+
+def test_a_long_link_stays_in_one_piece_and_other_letters_arrive(tmp_path: Path) -> None:
+    link = "https://a-rather-long-host-name.of-somebody.example/invitation#" + "t" * 60
+    mailer = FolderMailer(tmp_path, "oms@x.example", Clock())
+    mailer.send(Message(message_id="m2", address=ADDRESS, title="x", text=f"Open\n{link}\n"))
+    mailer.send(Message(message_id="m3", address=ADDRESS, title="Söhne", text=f"Söhne\n{link}\n"))
+    plain, other = (path.read_bytes() for path in sorted(tmp_path.glob("*.eml")))
+    assert link.encode() in plain
+    read = email.message_from_bytes(other, policy=default)
+    assert (str(read["Subject"]), read.get_content()) == ("Söhne", f"Söhne\n{link}\n")  # type: ignore[attr-defined]
 
 
 def test_an_outbox_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:

@@ -159,6 +159,20 @@ def test_a_webhook_receives_every_wanted_event_once_with_a_right_signature(syste
         api.delete(f"/webhooks/{made.json()['webhook_id']}")
 
 
+def test_whoever_is_invited_finds_the_mail_in_the_outbox_and_joins(system: System) -> None:
+    outbox = system.home / "outbox"
+    with system.api() as api:
+        made = api.post("/invitations", json={"email": "anna@example.com", "role": "TRADER"})
+        assert made.status_code == 201, made.text
+        until(lambda: list(outbox.glob("*.eml")), "the worker wrote the mail", 30)
+        (mail,) = outbox.glob("*.eml")
+        assert stat.S_IMODE(mail.stat().st_mode) == 0o600
+        token = mail.read_text().partition("/invitation#")[2].split()[0]
+        joined = api.post("/invitations/accept", json={"token": token, "password": "a password of anna"})
+    assert (joined.status_code, joined.json()["role"]) == (201, "TRADER")
+    assert token not in system.output
+
+
 def test_programs_read_json_and_people_read_tables(system: System) -> None:
     held = json.loads(system.oms("positions", "--json").stdout)["items"]
     assert any(one["symbol"] == "SPY" for one in held)

@@ -18,6 +18,8 @@ import msgspec
 
 from oms_app.config import SmtpTls
 
+LONGEST_LINE = 900
+"""Characters; mail servers take at most 998."""
 OUTBOX = "outbox"
 """The folder of the home that the embedded mailer writes into."""
 
@@ -142,5 +144,7 @@ def _mime(message: Message, sender: str, at: datetime) -> EmailMessage:
     mime["Date"] = format_datetime(at)
     mime["Message-ID"] = f"<{message.message_id}@{sender.rpartition('@')[2].strip('> ') or 'localhost'}>"
     mime["Auto-Submitted"] = "auto-generated"
-    mime.set_content(message.text)
+    # Links stay in one piece, so that they can be taken from a file of the outbox as they stand.
+    is_plain = message.text.isascii() and max(map(len, message.text.splitlines()), default=0) < LONGEST_LINE
+    mime.set_content(message.text, cte="7bit" if is_plain else None)
     return mime
