@@ -208,15 +208,17 @@ def test_a_person_of_two_tenants_chooses_one(desk: Desk, person: Person) -> None
 
 
 def test_a_refresh_token_that_comes_twice_ends_its_session_and_alerts_the_tenant(
-    desk: Desk, person: Person, monkeypatch: pytest.MonkeyPatch
+    migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = {"refresh_token": person.tokens["refresh_token"]}
-    renewed = person.send("POST", f"{AUTH}/refresh", old).json
-    assert person.send("POST", f"{AUTH}/refresh", old).json["refresh_token"] == renewed["refresh_token"]
-    tokens = desk.services.identity.tokens
-    later = tokens._clock() + timedelta(seconds=11)
-    monkeypatch.setattr(tokens, "_clock", lambda: later)
-    assert person.send("POST", f"{AUTH}/refresh", old).status_code == 401
-    assert person.send("POST", f"{AUTH}/refresh", {"refresh_token": renewed["refresh_token"]}).status_code == 401
-    alerts = desk.send("GET", "/api/v1/alerts?source=sign-in").json["items"]
-    assert [person.user_id in alert["text"] for alert in alerts] == [True]
+    with opened(migrated_file, tmp_path) as desk:
+        person = Person(desk)
+        old = {"refresh_token": person.tokens["refresh_token"]}
+        renewed = person.send("POST", f"{AUTH}/refresh", old).json["refresh_token"]
+        assert person.send("POST", f"{AUTH}/refresh", old).json["refresh_token"] == renewed
+        tokens = desk.services.identity.tokens
+        later = tokens._clock() + timedelta(seconds=11)
+        monkeypatch.setattr(tokens, "_clock", lambda: later)
+        for used in (old["refresh_token"], renewed):
+            assert person.send("POST", f"{AUTH}/refresh", {"refresh_token": used}).status_code == 401
+        alerts = desk.send("GET", "/api/v1/alerts?source=sign-in").json["items"]
+        assert [person.user_id in alert["text"] for alert in alerts] == [True]

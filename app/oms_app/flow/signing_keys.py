@@ -84,7 +84,7 @@ class SigningKeys:
         key_id = f"k{now:%Y%m%d%H%M%S}{secrets.token_hex(3)}"
         retired_at = now - max(self._lifetimes.values()) - 2 * SLACK if at_once else now
         if FIRST not in rows:
-            signing_keys.add_key(unit, FIRST, b"", retired_at=retired_at)
+            signing_keys.add_key(unit, FIRST, None, retired_at=retired_at)
         secret = secrets.token_bytes(32)
         sealed = self._sealer.seal(PLATFORM_TENANT, TABLE, key_id, {COLUMN: secret.hex()})
         signing_keys.add_key(unit, key_id, sealed)
@@ -96,7 +96,7 @@ class SigningKeys:
         return SigningKey(key_id=row.key_id, secret=self._secret(row), retired_at=row.retired_at)
 
     def _secret(self, row: SigningKeyRow) -> bytes:
-        if row.key_id == FIRST:
+        if row.secret is None:
             return self._first
         known = self._opened.get((row.key_id, row.secret))
         if known is None:

@@ -51,9 +51,12 @@ THROTTLES = platform_table(
 SIGNING_KEYS = platform_table(
     "signing_keys",
     Column("key_id", String(40), nullable=False),
-    Column("secret", Octets, nullable=False),
+    Column("secret", Octets),
     Column("retired_at", UtcDateTime()),
     *stamped(),
     key=["key_id"],
 )
-"""What tokens are signed with, sealed. The newest signs; a retired one verifies until its last token is dead."""
+"""What tokens are signed with, sealed; NULL: made from the application's own secret.
+
+The newest signs; a retired one verifies until its last token is dead.
+"""

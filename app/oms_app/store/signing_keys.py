@@ -12,10 +12,10 @@ from oms_app.store.unit_of_work import RowsUnit
 
 
 class SigningKeyRow(msgspec.Struct, frozen=True):
-    """A key as stored. An empty secret: the key is made from the application's own secret."""
+    """A key as stored. No secret: the key is made from the application's own."""
 
     key_id: str
-    secret: bytes
+    secret: bytes | None
     retired_at: datetime | None
     created_at: datetime
 
@@ -24,12 +24,17 @@ def list_keys(unit: RowsUnit) -> Sequence[SigningKeyRow]:
     """All keys, the newest first."""
     query = select(SIGNING_KEYS).order_by(SIGNING_KEYS.c.created_at.desc(), SIGNING_KEYS.c.key_id)
     return [
-        SigningKeyRow(key_id=row.key_id, secret=bytes(row.secret), retired_at=row.retired_at, created_at=row.created_at)
+        SigningKeyRow(
+            key_id=row.key_id,
+            secret=bytes(row.secret) if row.secret is not None else None,
+            retired_at=row.retired_at,
+            created_at=row.created_at,
+        )
         for row in unit.connection.execute(query)
     ]
 
 
-def add_key(unit: RowsUnit, key_id: str, secret: bytes, *, retired_at: datetime | None = None) -> None:
+def add_key(unit: RowsUnit, key_id: str, secret: bytes | None, *, retired_at: datetime | None = None) -> None:
     """Store a key."""
     add(unit, SIGNING_KEYS, key_id=key_id, secret=secret, retired_at=retired_at)
 

@@ -62,7 +62,7 @@ def upgrade() -> None:
     op.create_table(
         "signing_keys",
         sa.Column("key_id", sa.String(length=40), nullable=False),
-        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=True),
         sa.Column("retired_at", types.UtcDateTime(), nullable=True),
         *_stamped(),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_signing_keys")),
