@@ -50,7 +50,8 @@ def test_a_person_changes_and_reads_the_own_profile(people: People, token: str) 
 WRONG: list[tuple[str, Any]] = [
     ("first_name", "x" * 101), ("phone_number", "call me"), ("phone_number", "1"), ("date_of_birth", "1899-12-31"),
     ("date_of_birth", "2999-01-01"), ("date_of_birth", "yesterday"), ("locale", "english please"),
-    ("time_zone", "Mars/Olympus"), ("preferences", {"x": "y" * 4096}), ("preferences", []), ("email", "a@b.example"),
+    ("time_zone", "Mars/Olympus"), ("preferences", {"x": "y" * 4096}), ("preferences", []),
+    ("preferences", {"a": "\x00"}), ("email", "a@b.example"),
     ("is_superuser", True), ("email_verified", True),
 ]  # fmt: skip
 

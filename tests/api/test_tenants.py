@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oms_app.flow.audit import cli_actor
 from oms_app.store import auth_epochs
 from oms_app.store.platform import PLATFORM_TENANT
 from tests.api.conftest import opened
@@ -74,6 +75,15 @@ def test_a_superuser_makes_a_tenant_with_ledger_epoch_audit_and_an_invited_admin
         "/api/v1/invitations/accept", json={"token": people.mailbox.last(address).token, "password": "a first password"}
     )
     assert accepted.json["tenant_id"] == made["tenant_id"]
+
+
+def test_whoever_runs_the_platform_no_longer_is_refused_at_once(desk: Desk, people: People) -> None:
+    address = people.person(is_superuser=True)
+    token = people.token(address)
+    assert people.send(token, "GET", "/tenants").status_code == 200
+    desk.services.people.set_superuser(cli_actor(), address, False)
+    assert people.send(token, "GET", "/tenants").status_code == 401
+    assert people.sign_in(address).status_code == 401
 
 
 def test_whoever_is_no_superuser_makes_and_closes_no_tenant(desk: Desk, people: People, admin: str) -> None:

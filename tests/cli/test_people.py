@@ -83,6 +83,10 @@ def test_a_person_is_kept_out_and_let_in_and_gets_a_new_password(home: Path, ser
     assert oms(home, "users", "activate", "carl@example.com").exit_code == 0
     assert oms(home, "users", "set-password", "carl@example.com", typed="another long password\n").exit_code == 0
     assert services.identity.sign_in("carl@example.com", "another long password").user_id
+    assert oms(home, "users", "grant-superuser", "carl@example.com").exit_code == 0
+    assert services.people.find("carl@example.com").is_superuser
+    assert oms(home, "users", "revoke-superuser", "carl@example.com").exit_code == 0
+    assert services.people.find("carl@example.com").is_superuser is False
     shown = json.loads(oms(home, "users", "list", "--json").output)
     assert "carl@example.com" in {one["email"] for one in shown}
 

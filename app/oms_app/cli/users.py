@@ -128,6 +128,28 @@ def _user_id(people: Sequence[Person], email: str) -> str:
     raise CommandFailed(f"nobody has the address {email}\n  fix: `oms users list`")
 
 
+@users.command("grant-superuser")
+@click.argument("email")
+def grant_superuser(email: str) -> None:
+    """Let the person with EMAIL run the platform."""
+    _set_superuser(email, True)
+
+
+@users.command("revoke-superuser")
+@click.argument("email")
+def revoke_superuser(email: str) -> None:
+    """Let the person with EMAIL run the platform no longer; memberships of tenants stay."""
+    _set_superuser(email, False)
+
+
+def _set_superuser(email: str, is_superuser: bool) -> None:
+    from oms_app.flow.audit import cli_actor
+
+    with services_here() as services:
+        services.people.set_superuser(cli_actor(), email, is_superuser)
+    click.echo(f"{email} is {'a superuser' if is_superuser else 'no superuser'}")
+
+
 def _set_active(email: str, is_active: bool) -> None:
     from oms_app.flow.audit import cli_actor
 

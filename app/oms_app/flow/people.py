@@ -73,6 +73,27 @@ class People:
                 rows.put_member(unit, user_id, Role.ADMIN, ())
         return user_id
 
+    def set_superuser(self, actor: Actor, email: str, is_superuser: bool) -> Person:
+        """The person, who runs the platform from now on or no longer. Raises UnknownThing."""
+        person = self.find(email)
+        with self._store.tenant_unit(PLATFORM_TENANT) as unit:
+            rows.update_person(unit, person.user_id, is_superuser=is_superuser)
+            if is_superuser:
+                rows.put_member(unit, person.user_id, Role.ADMIN, ())
+            else:
+                rows.update_member(unit, person.user_id, is_active=False, removed_at=unit.now)
+                rows.end_access(unit, person.user_id)
+            action = AdminAction(
+                action="user.superuser_granted" if is_superuser else "user.superuser_revoked",
+                object_type="user",
+                object_id=person.user_id,
+                before={"is_superuser": person.is_superuser},
+                after={"is_superuser": is_superuser},
+            )
+            record(unit, actor, action)
+            auth_epochs.bump_user(unit, person.user_id)
+        return self.find(email)
+
     def list(self) -> Sequence[Person]:
         """Everybody, by e-mail address."""
         with self._store.read_unit(None) as unit:

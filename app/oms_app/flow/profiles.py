@@ -161,8 +161,11 @@ def _date(value: Any) -> date:
 
 
 def _preferences(value: dict[str, Any]) -> dict[str, Any]:
-    if len(msgspec.json.encode(value, enc_hook=str)) > MOST_PREFERENCES:
+    encoded = msgspec.json.encode(value, enc_hook=str)
+    if len(encoded) > MOST_PREFERENCES:
         raise InvalidRequest(f"preferences have at most {MOST_PREFERENCES} bytes as JSON", field="preferences")
+    if b"\\u0000" in encoded:
+        raise InvalidRequest("preferences must not hold the character NUL", field="preferences")
     return value
 
 

@@ -3,6 +3,6 @@
 from oms_kernel.domain.ids import LedgerId, TenantId
 
 PLATFORM_TENANT = TenantId("00000000-0000-0000-0000-000000000000")
-"""Nobody is a member of this tenant, and no key names it."""
+"""Only those who run the platform are members of this tenant, and it has no accounts."""
 PLATFORM_LEDGER = LedgerId("00000000-0000-0000-0000-000000000000")
 PLATFORM = (PLATFORM_TENANT, PLATFORM_LEDGER)
