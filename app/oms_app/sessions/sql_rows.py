@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import exists, select, update
 
+from oms_app.flow.sealing import CannotOpen
 from oms_app.sessions.ports import Connection
 from oms_app.store import connector_storage, leases, reconciliation_runs
 from oms_app.store import quotes as last_quotes
@@ -28,7 +30,8 @@ from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
 
 Unseal = Callable[[str, str, bytes], dict[str, Any]]
-"""(tenant, connection, sealed credentials) -> the secret parameters in clear."""
+"""(tenant, connection, sealed credentials) -> the secret parameters in clear. Raises CannotOpen."""
+log = structlog.get_logger(__name__)
 
 
 class SqlSessionStore:
@@ -40,6 +43,8 @@ class SqlSessionStore:
         self._build = build
         self._ttl = timedelta(seconds=lease_s)
         self._unseal = unseal
+        self._shut: set[str] = set()
+        """Connections whose credentials do not open; each is told once."""
 
     def wanted(self) -> Sequence[Connection]:
         """Every connection that is to be connected, of all tenants."""
@@ -128,20 +133,35 @@ class SqlSessionStore:
         query = select(table).where(
             table.c.tenant_id == tenant_id, table.c.desired == "CONNECTED", table.c.closed_at.is_(None)
         )
-        return [
-            Connection(
-                tenant_id=tenant_id,
-                connection_id=ConnectionId(row.connection_id),
-                broker=row.broker,
-                params={**row.params, **self._secrets(tenant_id, row.connection_id, row.credentials)},
-                accounts=_accounts(unit, tenant_id, row.connection_id),
-                ledgers=_ledgers(unit, tenant_id, row.connection_id),
-            )
-            for row in unit.connection.execute(query).all()
-        ]
+        found: list[Connection] = []
+        for row in unit.connection.execute(query).all():
+            secrets = self._secrets(tenant_id, row.connection_id, row.credentials)
+            if secrets is not None:
+                found.append(
+                    Connection(
+                        tenant_id=tenant_id,
+                        connection_id=ConnectionId(row.connection_id),
+                        broker=row.broker,
+                        params={**row.params, **secrets},
+                        accounts=_accounts(unit, tenant_id, row.connection_id),
+                        ledgers=_ledgers(unit, tenant_id, row.connection_id),
+                    )
+                )
+        return found
 
-    def _secrets(self, tenant_id: str, connection_id: str, sealed: bytes | None) -> dict[str, Any]:
-        return self._unseal(tenant_id, connection_id, sealed) if sealed else {}
+    def _secrets(self, tenant_id: str, connection_id: str, sealed: bytes | None) -> dict[str, Any] | None:
+        """The connection's secrets; None when they do not open, which keeps nobody else from connecting."""
+        if not sealed:
+            return {}
+        try:
+            secrets = self._unseal(tenant_id, connection_id, sealed)
+        except CannotOpen as error:
+            if connection_id not in self._shut:
+                self._shut.add(connection_id)
+                log.error("credentials_do_not_open", connection_id=connection_id, reason=str(error))
+            return None
+        self._shut.discard(connection_id)
+        return secrets
 
 
 def _accounts(unit: RowsUnit, tenant_id: TenantId, connection_id: str) -> tuple[BrokerAccount, ...]:
