@@ -1,7 +1,7 @@
 """Take the pictures of the dashboard: start a demo on a home of its own, trade a little, photograph the desk.
 
 Run it from the root of the repository: `python -m docs.pictures.take`. It writes dashboard.png, dashboard-dark.png,
-alerts.png and reconciliation.png beside itself; all show 1400 pixels in width.
+alerts.png, reconciliation.png, keys.png and audit.png beside itself; all show 1400 pixels in width.
 """
 
 import tempfile
@@ -26,6 +26,8 @@ MOVES_MS = 15_000
 """How long the market moves before the picture is taken."""
 SHEETS = (("reconciliation", "reconciliation.png", 470), ("alerts", "alerts.png", 340))
 """Path, picture and height of the pages of tables."""
+ACCESS = (("keys", "keys.png", 735), ("audit?object_type=api_key", "audit.png", 530))
+"""The same of the pages of access."""
 PAUSE_S = 2.5
 """Between two orders, so that each finds another price."""
 
@@ -119,6 +121,26 @@ def photograph_differences(page: Page, system: System) -> None:
         page.screenshot(path=HERE / name, clip={"x": 0, "y": 0, "width": 1400, "height": height})
 
 
+def photograph_access(page: Page, facts: DemoFacts) -> None:
+    """Invite somebody, make a key, and take the keys and the audit that tells of both."""
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{facts.url}/invitations")
+    page.locator("input[name=email]").fill("anna@example.com")
+    page.get_by_role("button", name="Send the invitation").click()
+    page.locator("tr[data-status=OPEN]").wait_for()
+    page.goto(f"{facts.url}/keys")
+    page.get_by_label("Name", exact=True).fill("Nightly report")
+    for scope in ("view:orders", "view:positions"):
+        page.get_by_label(scope).check()
+    page.locator("textarea[name=networks]").fill("203.0.113.0/24")
+    page.get_by_role("button", name="Make the key").click()
+    page.locator("#new-key").wait_for()
+    for path, name, height in ACCESS:
+        page.goto(f"{facts.url}/{path}")
+        page.locator("#boards").wait_for()
+        page.screenshot(path=HERE / name, clip={"x": 0, "y": 0, "width": 1400, "height": height})
+
+
 def main() -> None:
     """Every picture."""
     with tempfile.TemporaryDirectory() as home, running(Path(home) / "home") as system, sync_playwright() as playwright:
@@ -128,6 +150,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         photograph(page, facts)
         photograph_differences(page, system)
+        photograph_access(page, facts)
         browser.close()
 
 

@@ -20,6 +20,7 @@ from tests.api.desk import seed
 from tests.dashboard.conftest import fresh_home
 from tests.dashboard.letters import link_to, token_of
 from tests.dashboard.person import PASSWORD, Person, hidden_fields, new_app
+from tests.waiting import until
 
 ADMIN_PAGES = ("/members", "/invitations", "/keys", "/sessions", "/audit", "/tenant")
 ANOTHER = "another long password of the tests"
@@ -414,7 +415,7 @@ def test_at_a_tenants_own_host_nobody_of_another_tenant_is_signed_in(place: Plac
     lou, mia = signed_in(place, ids, "lou@example.com", "ADMIN"), signed_in(place, here, "mia@example.com", "ADMIN")
     changes = {"domain": "desk.example.org"}
     place.services.tenancy.update(cli_actor(), mia.tenant_id, changes)
-    wait_until(lambda: place.services.hosts.tenant_of("desk.example.org") == mia.tenant_id)
+    until(lambda: place.services.hosts.tenant_of("desk.example.org") == mia.tenant_id, "the domain is known")
     at_host = {"base_url": "http://desk.example.org"}
     for someone in (lou, mia):
         form = hidden_fields(someone.client.get("/login", **at_host).text)

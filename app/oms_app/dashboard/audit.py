@@ -150,4 +150,4 @@ class AuditPages:
 def changed(entry: AuditEntry) -> list[str]:
     """The names of the values that the action made, took away or made different."""
     before, after = entry.before or {}, entry.after or {}
-    return [name for name in {**before, **after} if before.get(name, entry) != after.get(name, entry)]
+    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
