@@ -1,5 +1,6 @@
 """What needs a fresh proof of the person, sessions that are listed and ended, and passwords that change; over HTTP."""
 
+import itertools
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.api.test_second_factor import _secret
 
 AUTH = "/api/v1/auth"
 KEYS = "/api/v1/api-keys"
+ADDRESSES = itertools.count(1)
 NEW = "another password of the tests"
 
 
@@ -36,21 +38,24 @@ class Person:
     def __init__(self, desk: Desk, role: str = "ADMIN") -> None:
         self.desk = desk
         self.email = f"{uuid.uuid4()}@example.com"
+        self.address = f"192.0.2.{next(ADDRESSES)}"  # sign-ins are limited for each
         self.user_id = desk.services.identity.create_user(self.email, PASSWORD, desk.tenant_id, role)
         self.headers: dict[str, str] = {}
         self.tokens = self.log_in()
 
     def log_in(self, password: str = PASSWORD, **more: str) -> dict[str, Any]:
-        answer = self.desk.client.post(
-            f"{AUTH}/login", json={"email": self.email, "password": password, **more}, headers={"User-Agent": "pytest"}
-        )
+        body = {"email": self.email, "password": password, **more}
+        answer = self.send("POST", f"{AUTH}/login", body, headers={"User-Agent": "pytest"})
         assert answer.status_code == 200, answer.json
         tokens: Any = answer.json
         self.headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         return dict(tokens)
 
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        return self.desk.client.open(path, method=method, json=body, headers=headers or self.headers)
+        here = {"REMOTE_ADDR": self.address}
+        return self.desk.client.open(
+            path, method=method, json=body, headers=headers or self.headers, environ_overrides=here
+        )
 
 
 @pytest.fixture
@@ -125,7 +130,7 @@ def test_sessions_are_listed_and_ended(person: Person) -> None:
     listed = person.send("GET", f"{AUTH}/sessions").json
     assert listed["total_count"] == 2
     assert [item["is_current"] for item in listed["items"] if item["session_id"] != first["session_id"]] == [True]
-    assert {(item["address"], item["agent"]) for item in listed["items"]} == {("127.0.0.1", "pytest")}
+    assert {(item["address"], item["agent"]) for item in listed["items"]} == {(person.address, "pytest")}
     path = f"{AUTH}/sessions/{first['session_id']}"
     assert person.send("DELETE", path).status_code == 204
     assert person.send("DELETE", path).status_code == 404
