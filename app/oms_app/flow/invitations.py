@@ -127,6 +127,11 @@ class Invitations:
         with self._store.read_unit(principal.tenant_id) as unit:
             return rows.list_invitations(unit, with_closed=with_closed)
 
+    def get(self, principal: Principal, invitation_id: str) -> Invitation:
+        """An invitation. Raises UnknownInvitation."""
+        with self._store.read_unit(principal.tenant_id) as unit:
+            return _invitation(unit, invitation_id)
+
     def resend(self, principal: Principal, actor: Actor, invitation_id: str) -> Invitation:
         """The invitation, good for seven days from now, with another mail. Raises UnknownInvitation, StateConflict."""
         with self._store.tenant_unit(principal.tenant_id) as unit:

@@ -9,7 +9,6 @@ from oms_app.api.fields import Text, Word
 from oms_app.api.json_text import plain
 from oms_app.api.paging import list_query
 from oms_app.api.paths import v1
-from oms_app.api.problems import not_found
 from oms_app.api.rate_limit import Bucket
 from oms_app.api.reading.asked import made_between, part_of
 from oms_app.api.routes.members import scopes_field
@@ -42,10 +41,7 @@ def list_invitations(call: Call) -> Answer:
 
 def get_invitation(call: Call, invitation_id: str) -> Answer:
     """An invitation."""
-    for one in call.services.invitations.list(call.principal, with_closed=True):
-        if one.invitation_id == invitation_id:
-            return Answer(_shown(one))
-    raise not_found("invitation")
+    return Answer(_shown(call.services.invitations.get(call.principal, invitation_id)))
 
 
 def resend_invitation(call: Call, invitation_id: str) -> Answer:
