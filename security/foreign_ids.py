@@ -164,7 +164,9 @@ class Hunt:
         if one.operation.alias_of or one.slot.place != "path":
             others = self._chance.sample(others, min(2, len(others)))
         for name in others:
-            yield self._chance.choice(self._theirs.owned[name])
+            left = [value for value in self._theirs.owned[name] if value not in self._said]
+            if left:
+                yield self._chance.choice(left)
 
     # Lists, cursors and replays -----------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ def request_of(
         given = value if slot is not None and slot.place == "path" and slot.name == name else _own(side, name)
         path = path.replace(f"{{{name}}}", quote(given, safe=""))
     query = {slot.at[0]: value} if slot is not None and slot.place == "query" else {}
-    body = _filled(_body(operation, side, chance), side) if operation.body is not None else None
+    body = good_body(operation, side, chance) if operation.body is not None else None
     if slot is not None and slot.place == "body":
         body = _with(body, slot.at, value, operation, side)
     return Request(operation.method, path, {str(name): one for name, one in query.items()}, body, operation.is_page)
@@ -73,6 +73,11 @@ def normal(asked: Asked, sent: str) -> tuple[int, str]:
     text = re.sub(r'"request_id":\s*"[^"]*"', '"request_id":""', text)
     text = _TOKEN.sub(r"\1", UUID.sub("<id>", _TIME.sub("<time>", text)))
     return asked.status, _NUMBER.sub("<n>", text)
+
+
+def good_body(operation: Operation, side: Side, chance: random.Random) -> Any:
+    """A body that the operation takes, with ids of this side's own."""
+    return _filled(_body(operation, side, chance), side)
 
 
 def _own(side: Side, name: str) -> str:
