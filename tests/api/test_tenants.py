@@ -11,7 +11,7 @@ from oms_app.flow.audit import cli_actor
 from oms_app.store import auth_epochs
 from oms_app.store.platform import PLATFORM_TENANT
 from tests.api.conftest import opened
-from tests.api.desk import Desk
+from tests.api.desk import PASSWORD, Desk
 from tests.api.people_desk import People
 
 
@@ -232,6 +232,11 @@ def test_at_a_tenants_domain_only_that_tenant_exists(desk: Desk, people: People)
         put_member(unit, people.id_of(both), "VIEWER", ())
     assert people.sign_in(both, **host).json["tenant_id"] == other.tenant_id
     assert people.sign_in(people.person("TRADER"), **host).status_code == 401
+    body = {"email": both, "password": PASSWORD}
+    for named in ({"tenant_id": desk.tenant_id}, {"tenant": "demo"}, {"tenant_id": str(uuid.uuid4())}):
+        refused = people.public("/auth/login", {**body, **named}, **host)
+        assert (refused.status_code, refused.json["code"]) == (401, "invalid_credentials")
+    assert people.public("/auth/login", {**body, "tenant": slug}, **host).status_code == 200
 
 
 def _altered(key: str) -> str:

@@ -12,7 +12,7 @@ from oms_app.api.fields import Flag, IdText, Text
 from oms_app.api.paths import v1
 from oms_app.api.problems import FieldError, Problem, invalid
 from oms_app.api.rate_limit import Bucket
-from oms_app.flow.identity import TokenPair
+from oms_app.flow.identity import SignInFailed, TokenPair
 from oms_app.flow.known_callers import Caller
 from oms_kernel.domain.ids import TenantId
 
@@ -26,16 +26,25 @@ def log_in(call: Call) -> Answer:
     """
     asked = call.body
     tenant_id, slug = named_tenant(asked)
+    if call.host_tenant is not None:
+        tenant_id, slug = _tenant_of_host(call, call.host_tenant, tenant_id, slug), None
     pair = call.services.identity.sign_in(
         asked["email"],
         asked["password"],
-        tenant_id=tenant_id if tenant_id is not None or slug is not None else call.host_tenant,
+        tenant_id=tenant_id,
         tenant_slug=slug,
         totp_code=asked.get("totp_code"),
         device_token=asked.get("device_token"),
         actor=call.actor,
     )
     return signed_in(pair, cookies=asked["use_cookies"])
+
+
+def _tenant_of_host(call: Call, own: TenantId, tenant_id: TenantId | None, slug: str | None) -> TenantId:
+    """The tenant whose host this is; there is no other one here. Raises SignInFailed when another is named."""
+    if tenant_id not in (None, own) or slug not in (None, call.services.tenancy.get(own).slug):
+        raise SignInFailed("e-mail or password is wrong", fix="check both; passwords are case-sensitive")
+    return own
 
 
 def refresh_tokens(call: Call) -> Answer:
