@@ -16,9 +16,9 @@ def is_sound(verdict: Verdict) -> bool:
         and _is_storable(verdict.observed)
         and _is_storable(verdict.limit)
         and _is_storable(verdict.quote_price)
-        and isinstance(verdict.code, str)
-        and isinstance(verdict.message, str)
-        and isinstance(verdict.unit, str)
+        and _is_text(verdict.code)
+        and _is_text(verdict.message)
+        and _is_text(verdict.unit)
         and (verdict.quote_at is None or getattr(verdict.quote_at, "tzinfo", None) is not None)
     )
 
@@ -48,6 +48,10 @@ def describe(error: object) -> str:
     except Exception:
         text = "its text cannot be read"
     return f"{name}: {text}".splitlines()[0][:LONGEST_TEXT]
+
+
+def _is_text(text: object) -> bool:
+    return isinstance(text, str)
 
 
 def _is_storable(figure: object) -> bool:

@@ -28,7 +28,8 @@ _EARLIEST_BIRTH = date(1900, 1, 1)
 def email_address(text: str, field: str = "email") -> str:
     """The address in lower case. Raises InvalidRequest."""
     cleaned = text.strip().lower()
-    if len(cleaned) > LONGEST_EMAIL or not _EMAIL.match(cleaned) or ".." in cleaned or not (cleaned.isascii() and cleaned.isprintable()):
+    plain = cleaned.isascii() and cleaned.isprintable() and ".." not in cleaned
+    if len(cleaned) > LONGEST_EMAIL or not plain or not _EMAIL.match(cleaned):
         raise InvalidRequest("an e-mail address such as name@example.com is needed", field=field)
     return cleaned
 

@@ -31,7 +31,7 @@ class Hints:
         self._sent: dict[str, tuple[int, float]] = {}
 
     def hint(self, claims: Mapping[str, int]) -> None:
-        """Send hints that were not sent within the last seconds; forget the others. claims: how often each was taken."""
+        """Send hints not sent within the last seconds; forget the others. claims: how often each was taken so far."""
         now = self._clock()
         self._sent = {
             work_id: (seen, at)
