@@ -25,6 +25,7 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**62), 2**62),
     bool: st.booleans(),
     type(None): st.none(),
+    Any: st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
 }
 
 
