@@ -155,6 +155,7 @@ def test_from_the_invitation_to_the_audit_that_tells_of_the_key(
     dialog.locator("input[name=totp_code]").fill(code_of(secret, 1))
     dialog.get_by_role("button", name="Go on").click()
     key = anna.locator("#new-key").inner_text()
+    expect(anna.locator("#new-key")).to_be_in_viewport()
     assert services.identity.caller_of_key(key).principal.scopes == {"place:orders"}
 
     boss.goto("/audit?action=api_key.created")

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -226,7 +227,9 @@ def test_the_last_administrator_stays_one(place: Place) -> None:
     assert answer.status_code == 422 and "last active ADMIN" in answer.text
 
 
-def test_an_import_is_checked_then_done_all_or_nothing_and_members_are_exported(boss: Person) -> None:
+def test_an_import_is_checked_then_done_all_or_nothing_and_members_are_exported(
+    boss: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = "email,role\ndora@example.com,TRADER\nemil@example.com,VIEWER\n"
     checked = boss.post("/members/import", csv=table, what="check")
     assert "2 would be invited" in told(checked)
@@ -237,6 +240,11 @@ def test_an_import_is_checked_then_done_all_or_nothing_and_members_are_exported(
     assert "2 invited" in told(boss.post("/members/import", csv=table, what="import"))
     assert "dora@example.com" in boss.client.get("/invitations").text
     assert boss.post("/members/import", csv="", what="import").status_code == 422
+    file = {"file": (io.BytesIO(table.encode()), "people.csv"), "what": "check"}
+    assert "Invited already" in boss.post("/members/import", **file).text  # type: ignore[arg-type]
+    monkeypatch.setattr("oms_app.dashboard.members.LONGEST_CSV", 20)
+    file = {"file": (io.BytesIO(table.encode()), "people.csv"), "what": "check"}
+    assert "split it" in boss.post("/members/import", **file).text  # type: ignore[arg-type]
     exported = boss.client.get("/members/export")
     assert exported.headers["Content-Type"].startswith("text/csv")
     assert "boss@example.com" in exported.text

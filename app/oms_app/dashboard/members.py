@@ -198,7 +198,10 @@ def _table() -> str:
             raise InvalidRequest("choose a file or paste the table", field="csv")
         return text
     try:
-        return str(file.read(LONGEST_CSV), "utf-8")
+        table = file.read(LONGEST_CSV + 1)
+        if len(table) > LONGEST_CSV:
+            raise InvalidRequest(f"the file has more than {LONGEST_CSV:,} bytes; split it", field="csv")
+        return str(table, "utf-8")
     except UnicodeDecodeError:
         raise InvalidRequest("the file is not UTF-8; save it as CSV in UTF-8", field="csv") from None
 

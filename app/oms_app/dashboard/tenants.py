@@ -110,7 +110,9 @@ class TenantPages:
                 wording.email_address(admin_email, "admin_email")
             made = self._tenancy.create(acting(), NewTenant(**{name: text for name, text in values.items() if text}))
             if admin_email:
-                theirs = msgspec.structs.replace(caller().principal, tenant_id=made.tenant_id)
+                theirs = msgspec.structs.replace(
+                    caller().principal, tenant_id=made.tenant_id, scopes=frozenset(Scope), account_ids=None
+                )
                 self._invitations.create(theirs, acting(), Draft(email=admin_email, role=Role.ADMIN))
         except TypeError:
             form = form.refused(InvalidRequest("a name is needed", field="name"))

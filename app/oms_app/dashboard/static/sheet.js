@@ -10,4 +10,10 @@ wireConfirm();
 wireStepUp();
 wireCopy();
 keepSignedIn(JSON.parse(document.body.dataset.live).renew_s);
+document.addEventListener("htmx:finally:request", (event) => {
+  if (event.detail.ctx.request.method !== "POST") return;
+  const first = document.querySelector("#boards :is(.once code, [aria-invalid=true], .note.bad[role=alert])"); // to be read or put right
+  first?.focus();
+  first?.scrollIntoView({ block: "nearest" });
+});
 document.body.addEventListener("oms:renew", renew); // what the person may do has changed: the next token says so
