@@ -25,7 +25,7 @@ from security.requests import Request
 from security.result import Result
 from security.sides import Side, Sides, two_sides
 
-SHORT = 1200
+SHORT = 2_000
 LONG = 20_000
 PLANTS = ("global_tenant", "kept_transaction")
 THREADS = 8

@@ -9,8 +9,8 @@ from security import foreign_rows, shared_pool
 from security.foreign_rows import unfiltered
 from security.sides import Sides, two_sides
 
-CALLS = 1000
-REQUESTS = 600
+CALLS = 1_000
+REQUESTS = 2_000
 
 
 @pytest.fixture(scope="module")
