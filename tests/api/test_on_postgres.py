@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from oms_app.bootstrap import build_services
 from tests.api.desk import PASSWORD, Desk
 from tests.broker_side import BrokerSide
 
@@ -93,3 +94,20 @@ def _reconciled(desk: Desk) -> None:
     assert (ended.status_code, ended.json["resolution_text"]) == (200, "a fee"), ended.json
     every = [one["alert_id"] for one in desk.send("GET", "/api/v1/alerts").json["items"]]
     assert desk.send("POST", "/api/v1/alerts/acknowledge", {"alert_ids": every}).json == {"acknowledged": len(every)}
+
+
+def test_a_key_that_another_process_revokes_places_no_order_any_more(postgres_desk: Desk) -> None:
+    desk = postgres_desk
+    made = desk.services.identity.create_key(desk.principal, "bot", ["place:orders", "cancel:orders"])
+    placed = desk.send("POST", "/api/v1/orders", desk.order(), key=made.api_key)
+    assert placed.status_code == 201
+    elsewhere = build_services(desk.services.settings)
+    try:
+        elsewhere.identity.machine_keys.revoke(desk.principal, made.row.key_id)
+    finally:
+        elsewhere.close()
+    before = desk.event_count()
+    assert desk.send("POST", "/api/v1/orders", desk.order(), key=made.api_key).status_code == 401
+    cancel = f"/api/v1/orders/{placed.json['order_id']}/cancel"
+    assert desk.send("POST", cancel, key=made.api_key).status_code == 401
+    assert desk.event_count() == before
