@@ -315,3 +315,27 @@ def test_a_person_gets_everything_that_is_kept_about_them_and_no_secret(person: 
     assert "198.51.100.4" in {text.get("address") for text in held["audit_texts"]}
     assert "hash" not in answer.text
     assert desk.send("GET", "/api/v1/users/me/export").status_code == 403
+
+
+@pytest.mark.integration
+def test_search_export_and_erasure_work_on_postgresql_as_well(postgres_desk: Desk, tmp_path: Path) -> None:
+    desk = postgres_desk
+    user_id = desk.services.identity.create_user("ben@example.com", PASSWORD, desk.tenant_id, "TRADER")
+    signed_in = desk.client.post("/api/v1/auth/login", json={"email": "ben@example.com", "password": PASSWORD})
+    token = {"Authorization": f"Bearer {signed_in.json['access_token']}"}
+    body = desk.order(tags={"note": "a text of ben"})
+    order = desk.client.post("/api/v1/orders", json=body, headers=token).json
+    assert searched(desk, object_id=order["order_id"])
+    assert searched(desk, actor=f"user:{user_id}", kind="order_accepted")
+    held = desk.client.get("/api/v1/users/me/export", headers=token).json["tenants"]
+    assert ["a text of ben" in text["text"] for one in held for text in one["texts"]] == [True]
+
+    assert desk.send("DELETE", f"/api/v1/users/{user_id}/personal-data").status_code == 204
+
+    assert {entry["address"] for entry in entries_of(desk, user_id)} <= {"", "(erased)"}
+    shown = desk.send("GET", f"/api/v1/orders/{order['order_id']}").json
+    assert "a text of ben" not in repr(shown)
+    assert verify(desk.services.store, desk.tenant_id, LedgerId(desk.ids["ledger_id"])).is_clean
+    export = tmp_path / "log.csv"
+    export.write_bytes(desk.send("GET", "/api/v1/audit/export?format=csv").data)
+    assert audit_verifier.check_files(export).findings == ()
