@@ -192,10 +192,11 @@ class Hunt:
 
     def _replay(self) -> None:
         """A key that another tenant used stands for nothing, with our body or with theirs."""
+        fresh = uuid.uuid4().hex
         for operation in self._operations:
             if not operation.takes_idempotency_key or operation.alias_of:
                 continue
-            key = {"Idempotency-Key": f"shared-{operation.name}"}
+            key = {"Idempotency-Key": f"shared-{operation.name}-{fresh}"}
             theirs = request_of(operation, self._theirs, self._chance)
             first = self._send(self._theirs, theirs, key)
             again = self._send(self._theirs, theirs, key)
