@@ -116,7 +116,7 @@ _ACTORS = (
         "make the rows by which the audit trail is searched; a search makes the newest itself",
         Queue.HOUSEKEEPING,
         100,
-        3_000_000,
+        600_000,
         max_age_ms=_HOUR_MS,
     ),
 )
