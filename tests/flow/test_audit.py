@@ -174,6 +174,20 @@ def test_without_its_key_a_persons_text_cannot_be_read_and_the_log_stays_whole(
     assert verify(store, *home).is_clean
 
 
+def test_texts_whose_master_key_is_not_here_are_shown_as_gone_and_open_again_with_it(
+    store: SqlStore, home: tuple[TenantId, LedgerId]
+) -> None:
+    with store.tenant_unit(home[0]) as unit:
+        event_id = record(unit, Actor("user:away", address="203.0.113.9"), AdminAction("a.b", "thing", "1"))
+    with store.tenant_unit(home[0]) as unit:
+        right, unit.sealer = unit.sealer, Sealer("another secret, of another house")
+        found = person_texts.opened(unit, home[0], [event_id])
+        assert found[event_id, "ACTOR"] == person_texts.Opened("user:away", None)
+        assert person_texts.texts_of(unit, home[0], "user:away") == []
+        unit.sealer = right
+        assert person_texts.texts_of(unit, home[0], "user:away")[0][1]["address"] == "203.0.113.9"
+
+
 def test_a_unit_of_the_platform_records_in_the_platforms_ledger(store: SqlStore) -> None:
     before = store.heads([PLATFORM[1]])[PLATFORM[1]]
     with store.platform_unit() as unit:

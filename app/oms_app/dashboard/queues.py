@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from oms_app.dashboard.rows import DeskRows
 from oms_app.dashboard.services import DashboardServices
 from oms_app.dashboard.sessions import Sessions, renew_in
+from oms_app.dashboard.sheets import acting
 from oms_app.flow.chores import ACTORS
 from oms_app.flow.consumers import Consumers
 from oms_app.flow.identity import Caller
@@ -32,7 +33,6 @@ class QueuePage:
         self._rows = rows
         self._sessions = sessions
         self._board = QueueBoard(services.settings.redis_url)
-        self._webhooks = Webhooks(services.store, services.registries, services.sealer, services.new_id)
         self._consumers = Consumers(services.store, services.reader)
 
     def show_queues(self) -> ResponseReturnValue:
@@ -61,13 +61,17 @@ class QueuePage:
 
     def replay_deliveries(self, webhook_id: str) -> ResponseReturnValue:
         """Let every dead delivery of a webhook be made again; answers with the boards."""
-        done = self._webhooks.replay_dead(_caller().principal, webhook_id)
+        done = self._webhooks().replay_dead(_caller().principal, webhook_id)
         return self._answer(*_told(done, "delivery"))
 
     def replay_delivery(self, webhook_id: str, delivery_id: str) -> ResponseReturnValue:
         """Let one delivery be made again; answers with the boards."""
-        self._webhooks.replay(_caller().principal, webhook_id, delivery_id)
+        self._webhooks().replay(_caller().principal, webhook_id, delivery_id)
         return self._answer(*_told(1, "delivery"))
+
+    def _webhooks(self) -> Webhooks:
+        by = self._services
+        return Webhooks(by.store, by.registries, by.sealer, by.new_id, acting())
 
     def _answer(self, notice: str = "", is_bad: bool = False) -> Response:
         response = make_response(render_template("dashboard/_queues.html", **self._state(_caller().principal)))
@@ -89,7 +93,7 @@ class QueuePage:
             "letters": [],
             "actors": ACTORS,
             "minding": minding(store),
-            "webhooks": self._webhooks.counts(principal),
+            "webhooks": self._webhooks().counts(principal),
             "dead": dead,
             "consumers": self._consumers.list(principal.tenant_id),
         }
@@ -104,7 +108,7 @@ class QueuePage:
     def _letters(self, principal: Principal) -> list[DeadLetter]:
         """The dead messages that name nothing, or a webhook of the caller's tenant."""
         letters = self._board.dead(limit=MOST_DEAD)
-        mine = {one.webhook_id for one in self._webhooks.counts(principal)}
+        mine = {one.webhook_id for one in self._webhooks().counts(principal)}
         return [one for one in letters if set(one.arguments) <= mine]
 
 

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from oms_app.config import Settings
+from oms_app.store.unit_of_work import CannotOpen as CannotOpen
 
 FIRST_FORMAT = b"\x01"
 """Sealed by a key made from the secret itself: still opens, is written no more."""
@@ -24,12 +25,6 @@ COLUMN = "credentials"
 _ID, _NONCE, _TAG, _KEY = 8, 12, 16, 32
 _WRAP_AT = 1 + _ID
 _BODY_AT = _WRAP_AT + _NONCE + _KEY + _TAG
-
-
-class CannotOpen(Exception):
-    """The sealed bytes do not belong here or were sealed with another key; enter the secret again."""
-
-    code = "cannot_open"
 
 
 class _Master(NamedTuple):

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import delete, insert, select
@@ -20,13 +21,14 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from oms_app.store.platform import PLATFORM_TENANT
 from oms_app.store.rows import stamps
 from oms_app.store.tables import AUDIT_TEXTS, PERSON_KEYS
-from oms_app.store.unit_of_work import RowsUnit
+from oms_app.store.unit_of_work import CannotOpen, RowsUnit
 from oms_kernel.domain.ids import EventId, TenantId
 
 ACTOR, SUBJECT = "ACTOR", "SUBJECT"
 SALT = 16
 _TABLE = "person_keys"
 _NONCE = 12
+log = structlog.get_logger(__name__)
 
 
 class Opened(NamedTuple):
@@ -63,7 +65,8 @@ def opened(unit: RowsUnit, tenant_id: TenantId, event_ids: Iterable[EventId]) ->
         AUDIT_TEXTS.c.tenant_id == tenant_id, AUDIT_TEXTS.c.event_id.in_(sorted(set(event_ids)))
     )
     rows = unit.connection.execute(query).all()
-    keys = {person: _key(unit, person) for person in sorted({row.person for row in rows})} if unit.sealer else {}
+    persons = sorted({row.person for row in rows}) if unit.sealer is not None else []
+    keys = {person: _readable_key(unit, person) for person in persons}
     found = {}
     for row in rows:
         text = _decrypted(keys.get(row.person), tenant_id, row.event_id, row.part, row.sealed)
@@ -81,7 +84,7 @@ def texts_of(unit: RowsUnit, tenant_id: TenantId, person: str) -> list[tuple[Eve
         .where(AUDIT_TEXTS.c.tenant_id == tenant_id, AUDIT_TEXTS.c.person == person)
         .order_by(AUDIT_TEXTS.c.event_id, AUDIT_TEXTS.c.part)
     )
-    key = _key(unit, person)
+    key = _readable_key(unit, person)
     found = []
     for row in unit.connection.execute(query):
         text = _decrypted(key, tenant_id, row.event_id, row.part, row.sealed)
@@ -101,6 +104,15 @@ def erase(unit: RowsUnit, tenant_id: TenantId, person: str) -> int:
 def erase_key(unit: RowsUnit, person: str) -> bool:
     """Whether the person had a key; it is gone now, and with it whatever it opened."""
     return bool(unit.connection.execute(delete(PERSON_KEYS).where(PERSON_KEYS.c.person == person)).rowcount)
+
+
+def _readable_key(unit: RowsUnit, person: str) -> bytes | None:
+    """The person's key; None when it is erased or was sealed with a master key that is not here."""
+    try:
+        return _key(unit, person)
+    except CannotOpen as error:
+        log.warning("a person's texts cannot be opened: the master key is missing", person=person, error=str(error))
+        return None
 
 
 def _key(unit: RowsUnit, person: str) -> bytes | None:

@@ -263,6 +263,12 @@ class AccountDirectory(msgspec.Struct, frozen=True):
     by_broker_account: dict[BrokerAccountId, AccountId]
 
 
+class CannotOpen(Exception):
+    """The sealed bytes do not belong here or were sealed with another key; enter the secret again."""
+
+    code = "cannot_open"
+
+
 class KeySealer(Protocol):
     """Seals keys for their row, and opens them there only."""
 
@@ -270,7 +276,7 @@ class KeySealer(Protocol):
         """The secrets, encrypted and bound to their row."""
 
     def open(self, tenant_id: str, table: str, row_id: str, sealed: bytes) -> dict[str, Any]:
-        """The secrets again."""
+        """The secrets again. Raises CannotOpen."""
 
 
 class RowsUnit(Protocol):
