@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oms_app.store.sql_store import SqlStore
@@ -164,10 +165,11 @@ def left_behind(store: SqlStore, watcher: "psycopg.Connection[Any]") -> list[str
     except PoolTimeout:
         found.append(f"{CONNECTIONS - len(held)} connections did not come back to the pool")
     for connection in held:
-        tenant, role, listening, locks, temporary = connection.execute(text(_KEPT)).one()
-        connection.rollback()
-        if tenant or role != "oms_app" or listening or locks or temporary:
-            found.append(f"a connection keeps {(tenant, role, listening, locks, temporary)}")
+        with suppress(OperationalError):  # the last one that was cut: it keeps nothing
+            tenant, role, listening, locks, temporary = connection.execute(text(_KEPT)).one()
+            connection.rollback()
+            if tenant or role != "oms_app" or listening or locks or temporary:
+                found.append(f"a connection keeps {(tenant, role, listening, locks, temporary)}")
     for connection in held:
         connection.close()
     return found

@@ -35,10 +35,11 @@ def test_the_reader_shows_every_group_of_operations_without_a_complaint(address:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{address}/api/docs")
-        page.wait_for_selector("#operations-orders-place_order", timeout=30_000)
+        page.locator(".opblock-tag").nth(20).wait_for(timeout=30_000)
+        page.click("#operations-tag-orders")
+        page.wait_for_selector("#operations-orders-cancel_orders", timeout=30_000)
         page.click("#operations-orders-place_order .opblock-summary-control")
         page.wait_for_selector("#operations-orders-place_order .opblock-description", timeout=30_000)
-        assert page.locator(".opblock-tag").count() >= 12
         browser.close()
     assert complaints == []
     assert all(url.startswith((address, "data:")) for url in asked)

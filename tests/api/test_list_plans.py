@@ -74,6 +74,7 @@ VALUES: dict[str, str] = {
     "to_seq": "9",
     "from": NOW,
     "to": NOW,
+    "user_id": derived_id("user 7"),
 }
 """A value for each filter; one that is missing here makes the test fail, so that a new filter is looked at too."""
 OTHER_VALUES = {("list_unbooked_reports", "status"): "OPEN", ("list_deliveries", "status"): "DEAD"}

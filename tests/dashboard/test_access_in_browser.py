@@ -166,6 +166,7 @@ def test_from_the_invitation_to_the_audit_that_tells_of_the_key(
     assert key not in boss.content()
     boss.goto("/keys")
     boss.locator("tr", has_text="night robot").get_by_role("link").click()
+    boss.wait_for_load_state()
     boss.get_by_role("button", name="Revoke").click()
     boss.locator("#confirm").get_by_role("button", name="Revoke").click()
     expect(boss.locator(".chip", has_text="Revoked")).to_be_visible()

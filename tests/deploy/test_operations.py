@@ -20,9 +20,9 @@ from oms_app.bootstrap import build_services
 from oms_app.cli.demo import seed
 from oms_app.config import FILE_SUFFIX, Settings, load_settings, variable
 from oms_app.flow.chores import ACTORS
+from oms_app.flow.retention import Retention
 from oms_app.store import migrate
 from oms_app.workers.delivery import RETRY_AFTER_S
-from oms_app.workers.housekeeping import DEAD_KEPT, DELIVERED_KEPT, ENDED_SIGN_INS_KEPT
 from tests.deploy.test_compose import found_command
 from tests.services.postgres import WHEEL
 
@@ -71,8 +71,10 @@ def test_what_the_page_says_about_times_is_what_the_code_does() -> None:
     text = " ".join(PAGE.split())
     assert len(RETRY_AFTER_S) + 1 == 10 and "tried ten times within three days" in text
     assert 2 * 86_400 < sum(RETRY_AFTER_S) < 3.5 * 86_400
-    assert f"delivered webhook messages after {DELIVERED_KEPT.days} days, dead ones after {DEAD_KEPT.days}" in text
-    assert f"sign-ins {ENDED_SIGN_INS_KEPT.days} days after their end" in text
+    kept = Retention()
+    assert f"delivered webhook messages after {kept.deliveries.days} days" in text
+    assert f"dead ones after {kept.dead_deliveries.days}" in text
+    assert f"sign-ins {kept.sign_ins.days} days after their end" in text
     assert ACTORS and "keep no results" in text
 
 

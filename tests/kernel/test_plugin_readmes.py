@@ -14,7 +14,7 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 @pytest.mark.parametrize("kind", Kind)
 def test_the_readme_of_each_plugin_names_every_contribution_and_every_parameter(kind: Kind) -> None:
     registry = PluginHost().load().of(kind)
-    assert registry
+    assert registry or kind is Kind.TABLE  # none of ours brings a table
     for registered in registry.values():
         folder = registered.distribution.removeprefix("oms-").replace("-", "_")
         readme = (PLUGINS / folder / "README.md").read_text(encoding="utf-8")

@@ -134,7 +134,7 @@ from oms_kernel.watchdog import Watchdog
 class Rule:
     def assess(self, intent, view, state):
         print("inside", flush=True)
-        until = time.process_time() + 0.03
+        until = time.process_time() + 0.01
         while time.process_time() < until:
             pass
         return passed("r")

@@ -309,7 +309,10 @@ async def asked(path: Path, line: bytes) -> Any:
     return answer
 
 
-def test_the_control_socket_is_its_users_alone_and_answers_what_it_does_not_understand(tmp_path: Path) -> None:
+def test_the_control_socket_is_its_users_alone_and_answers_what_it_does_not_understand(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("control")  # short: the name of a socket holds some 100 characters
     got: list[CancelAll] = []
 
     async def cancel_all(command: CancelAll) -> list[Recalled]:
@@ -317,8 +320,6 @@ def test_the_control_socket_is_its_users_alone_and_answers_what_it_does_not_unde
         return [Recalled("c", [OrderId("o")], {})]
 
     async def tell() -> None:
-        folder = tmp_path / "control"
-        (tmp_path / "control").mkdir()
         (folder / "session-999999999.sock").touch()
         control = ControlSocket(folder, cancel_all)
         await control.open()

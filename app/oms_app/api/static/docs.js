@@ -6,4 +6,6 @@ window.ui = SwaggerUIBundle({
   validatorUrl: null,
   persistAuthorization: false,
   defaultModelsExpandDepth: 0,
+  // Groups open on demand: with more than about 120 operations at once the reader shows the first nine and stops.
+  docExpansion: "none",
 });
