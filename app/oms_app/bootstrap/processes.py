@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from oms_app.bootstrap import Services, build_checkpoints, build_services, clock, create_app, new_id
 from oms_app.bootstrap.collector import collect_rarely
 from oms_app.bootstrap.installation import build_name
-from oms_app.bootstrap.turns import take_short_turns
 from oms_app.config import Settings, tls_of
 from oms_app.flow.chores import Queue
 from oms_app.flow.retention import retention_of
@@ -38,7 +37,6 @@ def make_app(settings: Settings) -> tuple[Flask, Callable[[], None]]:
     services = build_services(settings, process="api")
     app = create_app(services)
     collect_rarely()
-    take_short_turns()
     return app, services.close
 
 
@@ -84,7 +82,6 @@ def serve_sessions(settings: Settings, pulse: Pulse) -> None:
 
     services = build_services(settings, process="session")
     collect_rarely()
-    take_short_turns()
     brokers = services.registries.brokers
     session_store = SqlSessionStore(
         services.store,
