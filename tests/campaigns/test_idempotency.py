@@ -4,7 +4,7 @@ import pytest
 
 from campaigns import idempotency
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.teeth]
 
 
 @pytest.mark.parametrize("plant", idempotency.PLANTS)

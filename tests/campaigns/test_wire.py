@@ -110,6 +110,7 @@ def test_the_proxy_does_what_its_fault_says(
     asyncio.run(story())
 
 
+@pytest.mark.teeth
 @pytest.mark.integration
 @pytest.mark.parametrize(("plant", "kind"), [("resend", "doubled"), ("double_fill", "execution")])
 def test_the_campaign_catches_its_planted_defect(plant: str, kind: str) -> None:

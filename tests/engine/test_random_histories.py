@@ -243,7 +243,7 @@ class BrokerAtRandom(RuleBasedStateMachine):
 
 
 BrokerAtRandom.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

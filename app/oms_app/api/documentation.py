@@ -2,10 +2,11 @@
 
 import mimetypes
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import flask
 import msgspec
 from flask import Flask, Response, request
 from flask_smorest import Api, Blueprint
@@ -49,6 +50,41 @@ View = Callable[..., Response]
 
 def document_api(app: Flask, served: Iterable[tuple[Endpoint, View]]) -> None:
     """Register every endpoint and alias on the app, and serve the document and its reader."""
+    served = list(served)
+    by_tag: dict[str, flask.Blueprint] = {}
+    for endpoint, view in served:
+        blueprint = by_tag.setdefault(endpoint.tag, flask.Blueprint(endpoint.tag, __name__))
+        for operation in _operations(endpoint):
+            operation.register(blueprint, view)
+    for blueprint in by_tag.values():
+        app.register_blueprint(blueprint)
+    _serve_document(app, document_of(tuple(endpoint for endpoint, _view in served)))
+
+
+def document_of(endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
+    """The OpenAPI document of these endpoints; of the same ones it is made once in a process."""
+    made = _MADE.get(tuple(map(id, endpoints)))
+    if made is None:
+        made = _Made(endpoints, _document(endpoints))
+        if len(_MADE) < _MOST_MADE:
+            _MADE[tuple(map(id, endpoints))] = made
+    return made.document
+
+
+class _Made(NamedTuple):
+    """A document, and what it is of: as long as that is held here, nothing else has its ids."""
+
+    endpoints: tuple[Endpoint, ...]
+    document: dict[str, Any]
+
+
+_MADE: dict[tuple[int, ...], _Made] = {}
+_MOST_MADE = 4
+
+
+def _document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """What flask-smorest makes of the endpoints, on an application that serves nothing."""
+    app = Flask(__name__, static_folder=None)
     app.config.update(API_TITLE=TITLE, API_VERSION="1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None)
     api = Api(app, spec_kwargs={"info": {"description": _INTRODUCTION}, "security": []})
     converter = api.ma_plugin.converter
@@ -58,17 +94,53 @@ def document_api(app: Flask, served: Iterable[tuple[Endpoint, View]]) -> None:
     for name, scheme in _SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
     by_tag: dict[str, Any] = {}
-    for endpoint, view in served:
+    for endpoint in endpoints:
         blueprint = by_tag.setdefault(endpoint.tag, Blueprint(endpoint.tag, __name__, description=_TAGS[endpoint.tag]))
         if endpoint.body is not None and endpoint.body.schema_name not in api.spec.components.schemas:
             api.spec.components.schema(endpoint.body.schema_name, schema=endpoint.body.schema)
         parameters = []
         if endpoint.query is not None:
             parameters = converter.schema2parameters(endpoint.query, location="query")
-        _register(blueprint, endpoint, view, parameters)
+        for operation in _operations(endpoint):
+            told = _operation(endpoint, operation.operation_id, parameters, deprecated=operation.is_alias)
+            operation.register(blueprint, _unserved, told)
     for blueprint in by_tag.values():
         api.register_blueprint(blueprint)
-    _serve_document(app, _cleaned(api.spec.to_dict()))
+    return _cleaned(api.spec.to_dict())
+
+
+def _unserved(**_arguments: Any) -> Response:
+    raise NotImplementedError("this application is looked at only")
+
+
+class _Operation(NamedTuple):
+    """One method and path of an endpoint."""
+
+    endpoint: Endpoint
+    operation_id: str
+    method: str
+    path: str
+    is_alias: bool
+
+    def register(self, blueprint: flask.Blueprint, view: View, told: dict[str, Any] | None = None) -> None:
+        """Let the view serve it under a name of its own. told: what the document says of it."""
+
+        def serve(**arguments: Any) -> Response:
+            return view(**arguments)
+
+        serve.__name__ = self.operation_id
+        serve.__doc__ = self.endpoint.view.__doc__
+        serve.oms_scope = self.endpoint.scope  # type: ignore[attr-defined]
+        if told is not None:
+            serve._apidoc = {"manual_doc": told}  # type: ignore[attr-defined]
+        blueprint.add_url_rule(self.path, self.operation_id, serve, methods=[self.method])
+
+
+def _operations(endpoint: Endpoint) -> Iterator[_Operation]:
+    """Its own path, then its aliases."""
+    yield _Operation(endpoint, endpoint.operation_id, endpoint.method, endpoint.path, is_alias=False)
+    for number, (method, path) in enumerate(endpoint.aliases, start=1):
+        yield _Operation(endpoint, f"{endpoint.operation_id}_alias_{number}", method, path, is_alias=True)
 
 
 def _cleaned(document: dict[str, Any]) -> dict[str, Any]:
@@ -82,27 +154,12 @@ def _cleaned(document: dict[str, Any]) -> dict[str, Any]:
     components["schemas"]["Problem"]["additionalProperties"] = True
     components.pop("responses", None)
     components.pop("headers", None)
+    document.pop("security", None)
     for operations in document["paths"].values():
         for operation in operations.values():
             if isinstance(operation, dict):
                 operation.get("responses", {}).pop("default", None)
     return document
-
-
-def _register(blueprint: Any, endpoint: Endpoint, view: View, parameters: list[dict[str, Any]]) -> None:
-    paths = ((endpoint.method, endpoint.path), *endpoint.aliases)
-    for number, (method, path) in enumerate(paths):
-        operation_id = endpoint.operation_id if number == 0 else f"{endpoint.operation_id}_alias_{number}"
-
-        def alias(_view: View = view, **arguments: Any) -> Response:
-            return _view(**arguments)
-
-        alias.__name__ = operation_id
-        alias.__doc__ = view.__doc__
-        alias.oms_scope = endpoint.scope  # type: ignore[attr-defined]
-        operation = _operation(endpoint, operation_id, parameters, deprecated=number > 0)
-        alias._apidoc = {"manual_doc": operation}  # type: ignore[attr-defined]
-        blueprint.add_url_rule(path, operation_id, alias, methods=[method], provide_automatic_options=False)
 
 
 def _operation(
@@ -216,7 +273,6 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _serve_document(app: Flask, document: dict[str, Any]) -> None:
-    document.pop("security", None)
     body = msgspec.json.encode(document)
 
     def openapi_json() -> Response:
