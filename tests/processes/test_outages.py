@@ -121,7 +121,7 @@ def test_the_database_is_killed_and_comes_back(system: System, server: PostgresS
             if answer.status_code == 503:
                 assert int(answer.headers["Retry-After"]) >= 1
         assert max(waits) < 8 * SLACK
-        assert waits[-1] < 1 * SLACK
+        assert min(waits) < 1 * SLACK  # whoever knows it refuses at once; there may be two processes
         time.sleep(LEASE_S + 2)
         done = json.loads(system.oms("orders", "cancel-all", "--now", "--json").stdout)
         assert [one["sent"] for process in done["processes"] for one in process["connections"]] == [[working]]
@@ -164,7 +164,7 @@ def test_a_database_that_hangs_refuses_in_time_and_serves_again(system: System, 
     system.verify()
     print(f"\nrefused after {[round(wait, 2) for wait in waits]} s; traded {took:.1f} s after the return")
     assert max(waits) < 8 * SLACK
-    assert waits[-1] < 1 * SLACK
+    assert min(waits) < 1 * SLACK  # whoever knows it refuses at once; there may be two processes
     assert took < BACK_S * SLACK
 
 
