@@ -17,7 +17,11 @@ from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
 from oms_kernel.guard import Guard, GuardedRule, RuleHung
 from oms_kernel.watchdog import PluginHung, Watchdog, plugins_in_report, read_hang_report
 
-pytestmark = pytest.mark.untraced
+pytestmark = [
+    pytest.mark.untraced,
+    # A strike may land in a callback of the garbage collector that hypothesis has set; Python tells of it and goes on.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture

@@ -110,7 +110,10 @@ class SmtpMailer:
 
 
 class FolderMailer:
-    """Writes each message as an .eml file that only this user may read; for a home without a mail server."""
+    """Writes each message as an .eml file that only this user may read; for a home without a mail server.
+
+    A file is there whole or not at all.
+    """
 
     def __init__(self, folder: Path, sender: str, clock: Callable[[], datetime]) -> None:
         self._folder = folder
@@ -123,9 +126,11 @@ class FolderMailer:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = self._folder / f"{at:%Y%m%dT%H%M%S%f}-{message.message_id}.eml"
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            unfinished = path.with_suffix(".part")
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(_mime(message, self._sender, at).as_bytes())
+            unfinished.replace(path)
         except OSError as error:
             raise MailFailed(f"the outbox cannot be written ({type(error).__name__})", retry=True) from None
 
