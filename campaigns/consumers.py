@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -114,15 +114,16 @@ class StreamReader:
         """Whether this event was heard."""
         return bool(self.seqs) and self.seqs[-1] >= last
 
-    def violations(self, last: int) -> Iterator[Violation]:
-        """Each gap, repetition and step back up to an event."""
-        expected = 1
+    def violations(self, due: Sequence[int]) -> Iterator[Violation]:
+        """Each gap, repetition and step back. due: every event that it is to hear, in order."""
+        following = dict(zip((0, *due), due, strict=False))
+        told = 0
         for seq in self.seqs:
-            if seq != expected:
-                yield Violation(Kind.SKIPPED, f"the stream told event {seq} where {expected} was due")
-            expected = seq + 1
-        if expected <= last:
-            yield Violation(Kind.SKIPPED, f"the stream told nothing after event {expected - 1} of {last}")
+            if seq != following.get(told):
+                yield Violation(Kind.SKIPPED, f"the stream told event {seq} where {following.get(told)} was due")
+            told = seq
+        if told != (due[-1] if due else 0):
+            yield Violation(Kind.SKIPPED, f"the stream told nothing after event {told} of {due[-1] if due else 0}")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
