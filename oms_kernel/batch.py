@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from oms_kernel.contracts.rules import RuleView, Trigger
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.events import Event, Recorded
@@ -15,6 +16,7 @@ from oms_kernel.domain.ids import EventId
 from oms_kernel.domain.layered import Layered
 from oms_kernel.guard import FoldFailed
 from oms_kernel.judging import JudgedRule
+from oms_kernel.terms import Terms
 
 
 class RememberingRule(JudgedRule, Protocol):
@@ -22,12 +24,17 @@ class RememberingRule(JudgedRule, Protocol):
 
     stateful: bool
     plugin: str
+    name: str
+    terms: Terms
+    """Of which limit it is the rule: scope, severity and what its triggers set off."""
     observes: frozenset[type[Event]] | None
     """The kinds of events that its memory takes in; None: all."""
     horizon: timedelta | None
     """How far back its memory reaches; None: to the first event."""
     quarantined: str
     """Why the rule denies without being asked in this ledger, or empty."""
+    needs_basket: bool
+    """Whether it reads what an order came in together with."""
 
     def initial_state(self) -> Any:
         """The state before the first event."""
@@ -36,24 +43,32 @@ class RememberingRule(JudgedRule, Protocol):
         """(the state after the event, triggers)."""
 
 
+class WatchingRule(RememberingRule, Protocol):
+    """A monitor behind its guard."""
+
+    def watch(self, view: RuleView, state: Any) -> tuple[Trigger, ...]:
+        """What is overstepped now. Raises MonitorFailed, RuleHung."""
+
+
 class LedgerState:
     """The committed state of one ledger: its book, its rules in their order, and what they remember."""
 
-    def __init__(self, rules: Sequence[RememberingRule] = ()) -> None:
+    def __init__(self, rules: Sequence[RememberingRule] = (), monitors: Sequence[WatchingRule] = ()) -> None:
         self.book = Book()
         self.rules: tuple[RememberingRule, ...] = tuple(rules)
+        self.monitors: tuple[WatchingRule, ...] = tuple(monitors)
         self.memories: Layered[str, Any] = Layered()
 
     def fold(self, events: Iterable[Recorded]) -> None:
         """Take over committed events that others wrote."""
-        remembering = [rule for rule in self.rules if rule.stateful]
+        remembering = [rule for rule in (*self.rules, *self.monitors) if rule.stateful]
         for recorded in events:
             self.book.apply(recorded)
             _remember(remembering, self.memories, recorded)
 
     def remember(self, events: Iterable[Recorded]) -> None:
         """Tell events to the rules only: the book knows them, the memories do not yet."""
-        remembering = [rule for rule in self.rules if rule.stateful]
+        remembering = [rule for rule in (*self.rules, *self.monitors) if rule.stateful]
         for recorded in events:
             _remember(remembering, self.memories, recorded)
 
@@ -62,16 +77,17 @@ class LedgerState:
         rules: Sequence[RememberingRule],
         history: Callable[[], Iterable[Recorded]],
         recent: Callable[[timedelta], Iterable[Recorded]] | None = None,
+        monitors: Sequence[WatchingRule] = (),
     ) -> None:
         """Judge by other rules from now on. Memory goes on under its key; what is new or was lost is built anew.
 
         history: gives the ledger's events from the first one to the book's last; asked only when it is needed.
         recent: gives those since so long ago; asked instead when no rule that is built remembers further back.
         """
-        followed = {rule.key for rule in self.rules if rule.stateful}
+        followed = {rule.key for rule in (*self.rules, *self.monitors) if rule.stateful}
         memories: Layered[str, Any] = Layered()
         building = []
-        for rule in rules:
+        for rule in (*rules, *monitors):
             memory = self.memories.get(rule.key)
             if rule.stateful and (rule.key not in followed or isinstance(memory, FoldFailed)):
                 building.append(rule)
@@ -82,7 +98,7 @@ class LedgerState:
             is_short = recent is not None and len(horizons) == len(building)
             for recorded in recent(max(horizons)) if recent is not None and is_short else history():
                 _remember(building, memories, recorded)
-        self.rules, self.memories = tuple(rules), memories
+        self.rules, self.monitors, self.memories = tuple(rules), tuple(monitors), memories
 
     def adopt(self, batch: "Batch") -> None:
         """Take over a batch whose events are committed."""
@@ -102,7 +118,9 @@ class Batch:
         self.events: list[Recorded] = []
         self.failure: KernelError | None = None
         """Why an event could not be folded: the overlay may be half-changed and must not be committed."""
-        self._remembering = [rule for rule in state.rules if rule.stateful]
+        self.triggered: list[tuple[RememberingRule, Trigger]] = []
+        """What the rules' memories found overstepped in this batch's own events, and nobody has acted on yet."""
+        self._remembering = [rule for rule in (*state.rules, *state.monitors) if rule.stateful]
         self._new_id = new_id
 
     def record(self, *events: Event) -> None:
@@ -116,11 +134,17 @@ class Batch:
             except KernelError as error:
                 self.failure = error
                 raise
-            _remember(self._remembering, self.memories, recorded)
+            _remember(self._remembering, self.memories, recorded, self.triggered)
             self.events.append(recorded)
 
 
-def _remember(rules: Sequence[RememberingRule], memories: Layered[str, Any], recorded: Recorded) -> None:
+def _remember(
+    rules: Sequence[RememberingRule],
+    memories: Layered[str, Any],
+    recorded: Recorded,
+    triggered: list[tuple[RememberingRule, Trigger]] | None = None,
+) -> None:
+    """Fold an event into the memories; `triggered` takes what that set off, where somebody is to act on it."""
     kind = type(recorded.event)
     for rule in rules:
         if rule.observes is not None and kind not in rule.observes:
@@ -128,4 +152,6 @@ def _remember(rules: Sequence[RememberingRule], memories: Layered[str, Any], rec
         state = memories.get(rule.key)
         if state is None:
             state = rule.initial_state()
-        memories[rule.key], _ = rule.fold(state, recorded)
+        memories[rule.key], triggers = rule.fold(state, recorded)
+        if triggers and triggered is not None:
+            triggered += [(rule, trigger) for trigger in triggers]

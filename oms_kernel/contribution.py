@@ -8,21 +8,33 @@ import msgspec
 
 from oms_kernel.contracts.broker import BrokerCapabilities, BrokerConnector
 from oms_kernel.contracts.plugin import params_schema
-from oms_kernel.contracts.rules import ComplianceCheck, RiskRule, StatefulRule
+from oms_kernel.contracts.rules import ComplianceCheck, Monitor, RiskRule, StatefulRule
 from oms_kernel.contracts.strategy import Strategy
 from oms_kernel.contracts.tables import PluginTable, RowsOf
 from oms_kernel.contracts.webhook import WebhookSink
+from oms_kernel.domain.controls import Action, Category
 from oms_kernel.registry import Kind
 
 CONTRACTS: dict[Kind, type[Any]] = {
     Kind.BROKER: BrokerConnector,
     Kind.RISK_RULE: RiskRule,
     Kind.COMPLIANCE_CHECK: ComplianceCheck,
+    Kind.MONITOR: Monitor,
     Kind.STRATEGY: Strategy,
     Kind.WEBHOOK_SINK: WebhookSink,
     Kind.TABLE: PluginTable,
 }
 LONGEST_TITLE = 120
+_JUDGING = (Kind.RISK_RULE, Kind.COMPLIANCE_CHECK, Kind.MONITOR)
+_TERMS: dict[str, type] = {
+    "rank": int,
+    "takes_scope": bool,
+    "needs_basket": bool,
+    "source": str,
+    "default_action": Action,
+    "category": Category,
+}
+"""Optional class attributes of rules, checks and monitors, and what each has to be."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
 
@@ -34,7 +46,8 @@ def defect_of(kind: Kind, contributed: object) -> str | None:
         _naming_defect(contributed)
         or _params_defect(contributed)
         or _methods_defect(contributed, CONTRACTS[kind])
-        or (_memory_defect(contributed) if kind in (Kind.RISK_RULE, Kind.COMPLIANCE_CHECK) else None)
+        or (_memory_defect(contributed) if kind in _JUDGING else None)
+        or (_terms_defect(contributed) if kind in _JUDGING else None)
         or (_capabilities_defect(contributed) if kind is Kind.BROKER else None)
         or (_rows_defect(contributed) if kind is Kind.TABLE else None)
     )
@@ -74,8 +87,10 @@ def _params_defect(contributed: Any) -> str | None:
     return None
 
 
-def _methods_defect(contributed: Any, contract: type[Any]) -> str | None:
-    for method, wanted in methods_of(contract).items():
+def _methods_defect(
+    contributed: Any, contract: type[Any], methods: dict[str, inspect.Signature] | None = None
+) -> str | None:
+    for method, wanted in (methods if methods is not None else methods_of(contract)).items():
         given = getattr(contributed, method, None)
         if not callable(given):
             return f"{contributed.name} lacks the method {method}{wanted}"
@@ -92,11 +107,21 @@ def _methods_defect(contributed: Any, contract: type[Any]) -> str | None:
     return None
 
 
+def _terms_defect(contributed: Any) -> str | None:
+    for name, wanted in _TERMS.items():
+        if hasattr(contributed, name) and not isinstance(getattr(contributed, name), wanted):
+            return f"{contributed.name}.{name} must be of type {wanted.__name__}"
+    return None
+
+
 def _memory_defect(contributed: Any) -> str | None:
     has = [callable(getattr(contributed, method, None)) for method in ("initial_state", "fold")]
     if has[0] != has[1]:
         return f"{contributed.name} needs both `initial_state` and `fold`, or neither"
-    return _methods_defect(contributed, StatefulRule) if all(has) else None
+    if not all(has):
+        return None
+    memory = {name: wanted for name, wanted in methods_of(StatefulRule).items() if name != "assess"}
+    return _methods_defect(contributed, StatefulRule, memory)
 
 
 def _capabilities_defect(contributed: Any) -> str | None:

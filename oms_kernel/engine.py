@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from oms_kernel.contracts.broker import BrokerCapabilities, ReplaceMode
-from oms_kernel.contracts.rules import OrderIntent
+from oms_kernel.contracts.rules import Basket, OrderIntent
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
-from oms_kernel.domain.decision import Decision, Outcome
+from oms_kernel.domain.decision import Decision
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
 from oms_kernel.domain.ids import BrokerAccountId, ConnectionId, OrderId, WireId
 from oms_kernel.domain.instrument import Instrument
@@ -27,9 +27,10 @@ from oms_kernel.judging import (
     States,
     accepts,
     denials_first,
+    is_held,
     judge,
+    lets_out,
     no_hold,
-    reduces,
     reserve,
 )
 from oms_kernel.view import LedgerView
@@ -69,11 +70,15 @@ def place(
     rules: Sequence[JudgedRule],
     states: States,
     send_before: datetime,
+    hold_until: datetime | None = None,
+    basket: Basket | None = None,
     limits_version: int = 0,
     principal: str = "",
     request_id: str = "",
 ) -> tuple[Decision, ev.OrderAccepted | ev.OrderDenied]:
     """The decision over a new order and the one event that tells it.
+
+    hold_until: until when it would wait for an approval, where a soft limit holds it; None: until `send_before`.
 
     Raises InvalidRequest (a bad request: store nothing); a denial is a decision, not an error.
     """
@@ -89,6 +94,8 @@ def place(
         added_quantity=request.quantity,
         price=reservation.price,
         price_source=reservation.source,
+        principal=principal,
+        basket=basket,
     )
     verdicts = judge(intent, view, rules, states)
     decision = Decision(order_id=order_id, accepted=accepts(verdicts), verdicts=verdicts)
@@ -109,10 +116,73 @@ def place(
     }
     if not decision.accepted:
         return decision, ev.OrderDenied(verdicts=denials_first(verdicts), **told)
-    held = any(verdict.outcome is Outcome.HOLD for verdict in verdicts)
+    held = is_held(verdicts, request)
+    until = (hold_until or send_before) if held else None
     return decision, ev.OrderAccepted(
-        reservation=reservation, send_before=send_before, held=held, verdicts=verdicts, **told
+        reservation=reservation,
+        send_before=until or send_before,
+        held=held,
+        hold_until=until,
+        verdicts=verdicts,
+        **told,
     )
+
+
+def approve(
+    view: LedgerView,
+    order: Order,
+    *,
+    instrument: Instrument,
+    rules: Sequence[JudgedRule],
+    states: States,
+    send_before: datetime,
+    principal: str,
+    text_hash: str | None = None,
+    request_id: str = "",
+) -> tuple[Decision, ev.HoldReleased | None]:
+    """The decision over a held order that a person approves, by all rules as of now; soft limits are overridden.
+
+    No event where a hard rule denies: the order goes on waiting. Raises OrderConflict for an order that is not held,
+    past its time, being cancelled, or of the approver's own making.
+    """
+    if order.status is not OrderStatus.HELD or order.place is not RequestStatus.REQUESTED:
+        raise OrderConflict(f"the order is {order.state}; only a held order can be approved")
+    if is_open_request(order.cancel):
+        raise OrderConflict("a cancel is under way; the order cannot be approved any more")
+    if order.hold_until is not None and view.now > order.hold_until:
+        raise OrderConflict("the time in which the order could be approved is over")
+    if order.principal == principal:
+        raise OrderConflict("whoever placed an order cannot approve it; ask a second person")
+    request = current_request(order)
+    intent = OrderIntent(
+        kind=RequestKind.PLACE,
+        order_id=order.order_id,
+        request=request,
+        instrument=instrument,
+        added_quantity=request.quantity,
+        price=order.reservation.price,
+        price_source=order.reservation.source,
+        principal=order.principal,
+    )
+    verdicts = judge(intent, view.hiding(order.order_id), rules, states)
+    decision = Decision(order_id=order.order_id, accepted=accepts(verdicts), verdicts=verdicts)
+    if not decision.accepted:
+        return decision, None
+    return decision, ev.HoldReleased(
+        account_id=request.account_id,
+        order_id=order.order_id,
+        principal=principal,
+        send_before=send_before,
+        verdicts=verdicts,
+        overridden=tuple(verdict.limit_id for verdict in verdicts if verdict.holds),
+        text_hash=text_hash,
+        request_id=request_id,
+    )
+
+
+def current_request(order: Order) -> OrderRequest:
+    """What the order asks for by the terms that are in force."""
+    return msgspec.structs.replace(order.request, **{name: getattr(order, name) for name in _TERMS})
 
 
 def replace(
@@ -163,6 +233,7 @@ def replace(
         price=reservation.price,
         price_source=reservation.source,
         replaces=order,
+        principal=principal,
     )
     verdicts = no_hold(judge(intent, hidden, rules, states), order)
     decision = Decision(order_id=order.order_id, accepted=accepts(verdicts), verdicts=verdicts)
@@ -259,6 +330,8 @@ NEVER_SENT_REASONS = {
     "canceled_before_send": "cancelled before it was sent",
     "send_before_passed": "no broker session took it in time",
     "expired_before_send": "expired before it was sent",
+    "approval_declined": "a person declined to approve it",
+    "approval_expired": "nobody approved it in time",
     "trading_state": "the account's trading state does not let it out any more",
     "reduce_only": "it is reduce-only and would not reduce any more",
     "prepare_failed": "the broker connector could not prepare it",
@@ -321,17 +394,17 @@ def _gate_reason(view: LedgerView, order: Order, kind: RequestKind) -> tuple[typ
         return ev.OrderExpired, "send_before_passed"
     if request.expire_at is not None and view.now >= request.expire_at:
         return ev.OrderExpired, "expired_before_send"
-    state = view.account(request.account_id).trading_state
+    state = view.trading_state(request.account_id, request.strategy_id, request.instrument_id)
     if state is TradingState.ACTIVE and not request.reduce_only:
         return None
     total = replacing.quantity if replacing else order.quantity
     still_open = max(ZERO, subtract(total, order.filled_quantity))
-    reducing = reduces(view.hiding(order.order_id), request, still_open)
-    if state is TradingState.ACTIVE:
-        return None if reducing else (ev.OrderCanceled, "reduce_only")
-    if state is TradingState.REDUCE_ONLY and reducing:
-        return None
-    return ev.OrderCanceled, "trading_state"
+    hidden = view.hiding(order.order_id)
+    if not lets_out(hidden, request, still_open):
+        return ev.OrderCanceled, "trading_state"
+    if request.reduce_only and not hidden.reduces(request, still_open):
+        return ev.OrderCanceled, "reduce_only"
+    return None
 
 
 def is_unsent(order: Order) -> bool:

@@ -7,23 +7,26 @@ the plugin, the rule and the gate. What a plugin's error says goes to the log an
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from oms_kernel.contracts.plugin import parse_params
-from oms_kernel.contracts.rules import OrderIntent, RuleView
-from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Trigger
+from oms_kernel.domain.decision import Gate, Outcome, RuleSeverity, Verdict, passed
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.events import Event, Recorded
-from oms_kernel.domain.ids import AccountId
+from oms_kernel.domain.order import OrderRequest
+from oms_kernel.domain.scope import Scope, ScopeLevel
 from oms_kernel.registry import Registered
-from oms_kernel.soundness import complete, describe, is_sound
+from oms_kernel.soundness import complete, describe, is_sound, is_sound_trigger
+from oms_kernel.terms import Terms
 from oms_kernel.watchdog import PluginHung, Watchdog, framed
 
 log = logging.getLogger(__name__)
 
+_WIDE = (ScopeLevel.FIRM, ScopeLevel.TENANT)
 PLUGIN_FAILED = "plugin_failed"
 PLUGIN_QUARANTINED = "plugin_quarantined"
 
@@ -38,6 +41,17 @@ class RuleHung(KernelError):
         self.plugin = plugin
         self.rule = rule
         self.elapsed_s = elapsed_s
+
+
+class MonitorFailed(KernelError):
+    """A monitor raised or returned garbage: tell people, and ask it again."""
+
+    code = "monitor_failed"
+
+    def __init__(self, plugin: str, monitor: str, text: str) -> None:
+        super().__init__(f"monitor {monitor} of plugin {plugin} {text}")
+        self.plugin = plugin
+        self.monitor = monitor
 
 
 class FoldFailed(msgspec.Struct, frozen=True):
@@ -128,9 +142,10 @@ class Guard:
 
 
 class GuardedRule:
-    """A rule or check as the host calls it. One ledger uses it, one batch at a time.
+    """A rule, check or monitor as the host calls it. One ledger uses it, one batch at a time.
 
-    key: names the row of limits. quarantined: why the plugin is quarantined in this ledger, or empty.
+    key: names the memory of one version of one row of limits. terms: the row's scope, severity and dates.
+    quarantined: why the plugin is quarantined in this ledger, or empty.
     """
 
     __slots__ = (
@@ -141,17 +156,20 @@ class GuardedRule:
         "_passed",
         "_plain",
         "_tally",
-        "account_id",
         "gate",
         "guard",
         "horizon",
+        "is_everywhere",
+        "is_plain",
         "key",
         "name",
+        "needs_basket",
         "observes",
         "plugin",
         "quarantined",
         "rule",
         "stateful",
+        "terms",
     )
 
     def __init__(
@@ -160,7 +178,7 @@ class GuardedRule:
         plugin: str,
         name: str,
         gate: Gate,
-        account_id: AccountId | None,
+        terms: Terms,
         rule: Any,
         guard: Guard | None = None,
     ) -> None:
@@ -168,17 +186,20 @@ class GuardedRule:
         self.plugin = plugin
         self.name = name
         self.gate = gate
-        self.account_id = account_id
+        self.terms = terms
+        self.is_everywhere = terms.holds_always and terms.scope.level in _WIDE
+        self.is_plain = terms.severity is RuleSeverity.HARD
         self.rule = rule
         self.guard = guard or Guard(plugin)
         self.quarantined = ""
         self.stateful = callable(getattr(rule, "fold", None)) and callable(getattr(rule, "initial_state", None))
         self.observes = _observed(rule)
         self.horizon = _horizon(rule)
+        self.needs_basket = getattr(rule, "needs_basket", False) is True
         self._assess = getattr(rule, "assess", _no_rule)
         self._tally = self.guard.tally()
         self._plain = passed(name)
-        self._passed = msgspec.structs.replace(self._plain, plugin=plugin, gate=gate)
+        self._passed = complete(self._plain, name, plugin, gate, terms)
         self._enter_assess = framed(plugin, f"{name}.assess")
         self._enter_fold = framed(plugin, f"{name}.fold")
         self._lost = FoldFailed("the rule's memory is lost")
@@ -203,10 +224,28 @@ class GuardedRule:
                 self._plain = outcome
                 return self._passed
             if is_sound(outcome):
-                return complete(outcome, self.name, self.plugin, self.gate)
+                return complete(outcome, self.name, self.plugin, self.gate, self.terms)
         error = outcome.error if outcome.__class__ is _Failure else TypeError(f"no verdict: {describe(outcome)}")
         self.guard.failed(self._tally, f"{self.name}.assess", error)
         return self._denied(PLUGIN_FAILED, f"failed ({type(error).__name__})")
+
+    def covers(self, request: OrderRequest, now: datetime) -> bool:
+        """Whether the limit holds for such an order now."""
+        return self.is_everywhere or self.terms.covers(request, now)
+
+    def watch(self, view: RuleView, state: Any) -> tuple[Trigger, ...]:
+        """What a monitor finds overstepped. Raises MonitorFailed when it raises or returns garbage, RuleHung."""
+        if self.quarantined or self.guard.quarantined or state.__class__ is FoldFailed:
+            raise MonitorFailed(self.plugin, self.name, "is quarantined, or has lost its memory")
+        if state is None and self.stateful:
+            state = self.initial_state()
+        outcome = self._call(self._enter_assess, self.rule.watch, view, state)
+        if outcome.__class__ is tuple and all(is_sound_trigger(one) for one in outcome):
+            found: tuple[Trigger, ...] = outcome
+            return found
+        error = outcome.error if outcome.__class__ is _Failure else TypeError(f"no triggers: {describe(outcome)}")
+        self.guard.failed(self._tally, f"{self.name}.watch", error)
+        raise MonitorFailed(self.plugin, self.name, f"failed ({type(error).__name__})")
 
     def initial_state(self) -> Any:
         """The rule's state before the first event; None for a rule without memory.
@@ -235,7 +274,8 @@ class GuardedRule:
             return self._lost, ()
         outcome = self._call(self._enter_fold, self.rule.fold, state, recorded)
         if outcome.__class__ is tuple and len(outcome) == 2 and outcome[1].__class__ is tuple:
-            return outcome
+            if not outcome[1] or all(is_sound_trigger(one) for one in outcome[1]):
+                return outcome
         error = outcome.error if outcome.__class__ is _Failure else TypeError("fold returned no (state, triggers)")
         self.guard.failed(self._tally, f"{self.name}.fold", error)
         return self._lost, ()
@@ -285,6 +325,10 @@ class GuardedRule:
             plugin=self.plugin,
             code=code,
             message=f"rule {self.name} of plugin {self.plugin} {text}",
+            severity=RuleSeverity.SHADOW if self.terms.severity is RuleSeverity.SHADOW else RuleSeverity.HARD,
+            limit_id=self.terms.limit_id,
+            limit_version=self.terms.version,
+            scope=self.terms.scope.level,
         )
 
 
@@ -311,18 +355,26 @@ def guard_rule(
     *,
     key: str,
     gate: Gate,
-    account_id: AccountId | None,
+    terms: Terms,
     guard: Guard,
 ) -> GuardedRule:
-    """The guarded instance of a registered rule for one row of limits.
+    """The guarded instance of a registered rule, check or monitor for one row of limits.
 
     params: plain JSON values, as stored. A rule that cannot be made from them denies every order, as a failing one.
     """
     try:
-        rule = registered.contributed(parse_params(registered.contributed, params))
+        rule = make_rule(registered.contributed, params, terms.scope)
     except Exception as error:
         rule = _Unbuilt(error)
-    return GuardedRule(key, registered.plugin, registered.name, gate, account_id, rule, guard)
+    return GuardedRule(key, registered.plugin, registered.name, gate, terms, rule, guard)
+
+
+def make_rule(contributed: Any, params: object, scope: Scope) -> Any:
+    """An instance of a rule, check or monitor class for one limit. Raises InvalidParams, and what the class raises."""
+    arguments = [parse_params(contributed, params)]
+    if hasattr(contributed, "watch") or getattr(contributed, "takes_scope", False):
+        arguments.append(scope)
+    return contributed(*arguments)
 
 
 def count(tally: Tally, elapsed_s: float) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import pluggy
 
 from oms_kernel.contracts.broker import BrokerConnector
-from oms_kernel.contracts.rules import ComplianceCheck, RiskRule
+from oms_kernel.contracts.rules import ComplianceCheck, Monitor, RiskRule
 from oms_kernel.contracts.strategy import Strategy
 from oms_kernel.contracts.tables import PluginTable
 from oms_kernel.contracts.webhook import WebhookSink
@@ -40,6 +40,13 @@ class RegisterComplianceCheck(Protocol):
     """Takes one check class."""
 
     def __call__(self, contributed: type[ComplianceCheck], /) -> None:
+        """Remember the class; it is checked after the hook returned."""
+
+
+class RegisterMonitor(Protocol):
+    """Takes one monitor class."""
+
+    def __call__(self, contributed: type[Monitor], /) -> None:
         """Remember the class; it is checked after the hook returned."""
 
 
@@ -77,6 +84,11 @@ def register_risk_rules(register: RegisterRiskRule) -> None:
 @hookspec
 def register_compliance_checks(register: RegisterComplianceCheck) -> None:
     """Call `register` with each ComplianceCheck class; the check may have a state, as a StatefulRule has."""
+
+
+@hookspec
+def register_monitors(register: RegisterMonitor) -> None:
+    """Call `register` with each Monitor class; the monitor may have a state, as a StatefulRule has."""
 
 
 @hookspec

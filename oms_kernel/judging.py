@@ -1,6 +1,7 @@
 """What speaks for or against an order: the account's state, doubts and every rule, each a verdict with its figures."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -9,11 +10,10 @@ import msgspec
 from oms_kernel.contracts.rules import OrderIntent
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
-from oms_kernel.domain.ids import AccountId
 from oms_kernel.domain.lifecycle import OrderStatus
 from oms_kernel.domain.market import MarketView
-from oms_kernel.domain.money import ZERO, add, subtract
-from oms_kernel.domain.order import Order, OrderRequest, Reservation, Side
+from oms_kernel.domain.money import ZERO, subtract
+from oms_kernel.domain.order import Order, OrderRequest, Reservation
 from oms_kernel.view import LedgerView
 
 
@@ -21,8 +21,9 @@ class JudgedRule(Protocol):
     """A rule behind its guard: it always answers with a verdict."""
 
     key: str
-    account_id: AccountId | None
-    """The account it is for; None: every account of the ledger."""
+
+    def covers(self, request: OrderRequest, now: datetime) -> bool:
+        """Whether its limit holds for such an order now."""
 
     def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
         """The rule's verdict, or the guard's denial in its place."""
@@ -49,24 +50,11 @@ def reserve(request: OrderRequest, market: MarketView) -> Reservation:
 
 
 def judge(intent: OrderIntent, view: LedgerView, rules: Sequence[JudgedRule], states: States) -> tuple[Verdict, ...]:
-    """Every verdict: trading state and doubt first, then each rule of the account in its order; all are asked."""
+    """Every verdict: trading state and doubt first, then each rule that covers the order; all are asked."""
     own = (_trading_state_verdict(intent, view), _doubt_verdict(intent, view))
-    account_id = intent.request.account_id
-    judged = [
-        rule.assess(intent, view, states.get(rule.key))
-        for rule in rules
-        if rule.account_id is None or rule.account_id == account_id
-    ]
+    request, now = intent.request, view.now
+    judged = [rule.assess(intent, view, states.get(rule.key)) for rule in rules if rule.covers(request, now)]
     return (*(verdict for verdict in own if verdict.outcome is not Outcome.PASS), *judged)
-
-
-def reduces(view: LedgerView, request: OrderRequest, quantity: Decimal) -> bool:
-    """Whether the order can only bring the position nearer to zero, with all open orders of its side counted."""
-    held = view.held(request.account_id, request.instrument_id)
-    exposure = view.exposure(request.account_id, request.instrument_id)
-    if request.side is Side.SELL:
-        return held > 0 and add(exposure.sell_quantity, quantity) <= held
-    return held < 0 and add(exposure.buy_quantity, quantity) <= held.copy_abs()
 
 
 def open_after(intent: OrderIntent) -> Decimal:
@@ -74,28 +62,41 @@ def open_after(intent: OrderIntent) -> Decimal:
     return max(ZERO, subtract(intent.request.quantity, filled))
 
 
-def _lets_in(state: TradingState, intent: OrderIntent, view: LedgerView) -> bool:
+def lets_out(view: LedgerView, request: OrderRequest, quantity: Decimal) -> bool:
+    """Whether trading states let such an order in, and out to the broker.
+
+    An order of a running liquidation passes every kill switch as long as it reduces; what an account whose reports
+    cannot be booked has in its book is not to be believed, so that its own CANCEL_ONLY stops liquidations too.
+    """
+    state = view.trading_state(request.account_id, request.strategy_id, request.instrument_id)
     if state is TradingState.ACTIVE:
         return True
-    return state is TradingState.REDUCE_ONLY and reduces(view, intent.request, open_after(intent))
+    if state is TradingState.REDUCE_ONLY:
+        return view.reduces(request, quantity)
+    if request.liquidation_id is None or not view.is_liquidating(request.liquidation_id):
+        return False
+    own = view.account(request.account_id).trading_state
+    return own is not TradingState.CANCEL_ONLY and view.reduces(request, quantity)
 
 
 def _trading_state_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
-    state = view.account(intent.request.account_id).trading_state
-    if _lets_in(state, intent, view):
-        if intent.request.reduce_only and not reduces(view, intent.request, open_after(intent)):
+    request = intent.request
+    if lets_out(view, request, open_after(intent)):
+        if request.reduce_only and not view.reduces(request, open_after(intent)):
             return _own_denial(
                 "reduce_only", "would_increase", "the order is reduce-only and would not reduce", intent, view
             )
         return passed("trading_state")
+    state = view.trading_state(request.account_id, request.strategy_id, request.instrument_id)
+    own = view.account(request.account_id).trading_state
     taken = "orders that reduce, and cancels" if state is TradingState.REDUCE_ONLY else "cancels only"
-    text = f"the account is {state}: it takes {taken}"
-    return _own_denial("trading_state", state.lower(), text, intent, view)
+    text = f"the account is {state}" if own is state else f"a kill switch holds {state}"
+    return _own_denial("trading_state", state.lower(), f"{text}: it takes {taken}", intent, view)
 
 
 def _doubt_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
     request = intent.request
-    if not view.in_doubt(request.account_id, request.instrument_id) or reduces(view, request, open_after(intent)):
+    if not view.in_doubt(request.account_id, request.instrument_id) or view.reduces(request, open_after(intent)):
         return passed("in_doubt")
     text = f"an order of {intent.instrument.symbol} is in doubt: until it is settled only what reduces is taken"
     return _own_denial("in_doubt", "instrument_in_doubt", text, intent, view)
@@ -118,7 +119,7 @@ def _own_denial(rule: str, code: str, message: str, intent: OrderIntent, view: L
 
 def no_hold(verdicts: tuple[Verdict, ...], order: Order) -> tuple[Verdict, ...]:
     """The verdicts over new terms: what would be held is denied, unless the order itself is held until its release."""
-    holds = [verdict for verdict in verdicts if verdict.outcome is Outcome.HOLD]
+    holds = [verdict for verdict in verdicts if verdict.holds]
     if not holds or order.status is OrderStatus.HELD:
         return verdicts
     denials = {id(verdict): msgspec.structs.replace(verdict, outcome=Outcome.DENY) for verdict in holds}
@@ -126,8 +127,13 @@ def no_hold(verdicts: tuple[Verdict, ...], order: Order) -> tuple[Verdict, ...]:
 
 
 def accepts(verdicts: Sequence[Verdict]) -> bool:
-    return all(verdict.outcome is not Outcome.DENY for verdict in verdicts)
+    return not any(verdict.denies for verdict in verdicts)
+
+
+def is_held(verdicts: Sequence[Verdict], request: OrderRequest) -> bool:
+    """Whether the order is to wait for an approval; an order of a liquidation waits for nobody."""
+    return request.liquidation_id is None and any(verdict.holds for verdict in verdicts)
 
 
 def denials_first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
-    return tuple(sorted(verdicts, key=lambda verdict: verdict.outcome is not Outcome.DENY))
+    return tuple(sorted(verdicts, key=lambda verdict: not verdict.denies))

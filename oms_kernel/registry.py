@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from oms_kernel.contracts.broker import BrokerConnector
-from oms_kernel.contracts.rules import ComplianceCheck, RiskRule
+from oms_kernel.contracts.rules import ComplianceCheck, Monitor, RiskRule
 from oms_kernel.contracts.strategy import Strategy
 from oms_kernel.contracts.tables import PluginTable
 from oms_kernel.contracts.webhook import WebhookSink
@@ -21,6 +21,7 @@ class Kind(StrEnum):
     BROKER = "broker_connectors"
     RISK_RULE = "risk_rules"
     COMPLIANCE_CHECK = "compliance_checks"
+    MONITOR = "monitors"
     STRATEGY = "strategies"
     WEBHOOK_SINK = "webhook_sinks"
     TABLE = "tables"
@@ -70,6 +71,7 @@ class Registries(msgspec.Struct, frozen=True):
     brokers: Registry[BrokerConnector] = Registry()
     risk_rules: Registry[RiskRule] = Registry()
     compliance_checks: Registry[ComplianceCheck] = Registry()
+    monitors: Registry[Monitor] = Registry()
     strategies: Registry[Strategy] = Registry()
     webhook_sinks: Registry[WebhookSink] = Registry()
     tables: Registry[PluginTable] = Registry()
@@ -84,6 +86,7 @@ FIELDS: dict[Kind, str] = {
     Kind.BROKER: "brokers",
     Kind.RISK_RULE: "risk_rules",
     Kind.COMPLIANCE_CHECK: "compliance_checks",
+    Kind.MONITOR: "monitors",
     Kind.STRATEGY: "strategies",
     Kind.WEBHOOK_SINK: "webhook_sinks",
     Kind.TABLE: "tables",

@@ -2,11 +2,15 @@
 
 from decimal import Decimal
 
-from oms_kernel.domain.decision import Gate, Outcome, Verdict
+from oms_kernel.contracts.rules import Trigger
+from oms_kernel.domain.decision import Gate, Outcome, RuleSeverity, Verdict
 from oms_kernel.domain.errors import InvalidNumber
 from oms_kernel.domain.money import bounded
+from oms_kernel.domain.scope import Scope
+from oms_kernel.terms import Terms
 
 LONGEST_TEXT = 500
+MOST_INPUTS = 20
 
 
 def is_sound(verdict: Verdict) -> bool:
@@ -19,15 +23,20 @@ def is_sound(verdict: Verdict) -> bool:
         and _is_text(verdict.code)
         and _is_text(verdict.message)
         and _is_text(verdict.unit)
+        and _is_text(verdict.would_pass)
+        and (not verdict.inputs or _are_storable(verdict.inputs))
         and (verdict.quote_at is None or getattr(verdict.quote_at, "tzinfo", None) is not None)
     )
 
 
-def complete(verdict: Verdict, rule: str, plugin: str, gate: Gate) -> Verdict:
-    """The verdict with the names that only the host knows, and texts of bounded length."""
+def complete(verdict: Verdict, rule: str, plugin: str, gate: Gate, terms: Terms) -> Verdict:
+    """The verdict with what only the host knows, and texts of bounded length; a soft limit's denial is a HOLD."""
+    outcome = verdict.outcome
+    if outcome is Outcome.DENY and terms.severity is RuleSeverity.SOFT:
+        outcome = Outcome.HOLD
     return Verdict(
         rule=rule,
-        outcome=verdict.outcome,
+        outcome=outcome,
         gate=gate,
         plugin=plugin,
         code=verdict.code[:LONGEST_TEXT],
@@ -37,6 +46,26 @@ def complete(verdict: Verdict, rule: str, plugin: str, gate: Gate) -> Verdict:
         unit=verdict.unit[:LONGEST_TEXT],
         quote_price=verdict.quote_price,
         quote_at=verdict.quote_at,
+        inputs=verdict.inputs,
+        would_pass=verdict.would_pass[:LONGEST_TEXT],
+        severity=terms.severity,
+        limit_id=terms.limit_id,
+        limit_version=terms.version,
+        scope=terms.scope.level if terms.limit_id else None,
+        is_floor=verdict.is_floor is True,
+    )
+
+
+def is_sound_trigger(trigger: object) -> bool:
+    """Whether every field of a plugin's trigger has the type and bounds that the log can store."""
+    if not isinstance(trigger, Trigger):
+        return False
+    return (
+        all(_is_text(text) for text in (trigger.message, trigger.unit, trigger.code, trigger.key))
+        and _is_storable(trigger.observed)
+        and _is_storable(trigger.limit)
+        and (trigger.scope is None or isinstance(trigger.scope, Scope))
+        and (trigger.order_id is None or isinstance(trigger.order_id, str))
     )
 
 
@@ -52,6 +81,16 @@ def describe(error: object) -> str:
 
 def _is_text(text: object) -> bool:
     return isinstance(text, str)
+
+
+def _are_storable(inputs: object) -> bool:
+    return (
+        isinstance(inputs, dict)
+        and len(inputs) <= MOST_INPUTS
+        and all(
+            isinstance(name, str) and figure is not None and _is_storable(figure) for name, figure in inputs.items()
+        )
+    )
 
 
 def _is_storable(figure: object) -> bool:

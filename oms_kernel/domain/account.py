@@ -30,3 +30,12 @@ class TradingAccount(msgspec.Struct, frozen=True, omit_defaults=True):
     day_roll: time = time(0)
     trading_state: TradingState = TradingState.ACTIVE
     state_reason: str = ""
+
+
+STRICTNESS: dict[TradingState, int] = {state: number for number, state in enumerate(TradingState)}
+"""Trading states, each letting in less than those before it."""
+
+
+def strictest(one: TradingState, other: TradingState) -> TradingState:
+    """The state of the two that lets in less."""
+    return one if STRICTNESS[one] >= STRICTNESS[other] else other

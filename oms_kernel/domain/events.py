@@ -14,6 +14,7 @@ import msgspec
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.breaks import Difference
 from oms_kernel.domain.breaks import Severity as Severity
+from oms_kernel.domain.controls import Action, Category, Cause
 from oms_kernel.domain.decision import Verdict
 from oms_kernel.domain.errors import UnknownEvent
 from oms_kernel.domain.fill import Fill
@@ -32,6 +33,7 @@ from oms_kernel.domain.ids import (
 from oms_kernel.domain.lifecycle import Evidence, RequestKind, Word
 from oms_kernel.domain.money import ONE, ZERO
 from oms_kernel.domain.order import OrderRequest, Reservation
+from oms_kernel.domain.scope import Scope
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,6 +98,23 @@ class OrderAccepted(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
     fx_rate: Decimal = ONE
     """Instrument currency to the account's base currency, as used by the checks."""
     principal: str = ""
+    request_id: str = ""
+    hold_until: datetime | None = None
+    """Until when a held order waits for its approval."""
+
+
+class HoldReleased(OrderEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A person approved a held order: it is sent, once, in spite of the soft limits that held it.
+
+    verdicts: what every rule said at the approval. overridden: the limits that the person overrode.
+    """
+
+    kind = "hold_released"
+    principal: str
+    send_before: datetime
+    verdicts: tuple[Verdict, ...] = ()
+    overridden: tuple[str, ...] = ()
+    text_hash: str | None = None
     request_id: str = ""
 
 
@@ -427,6 +446,131 @@ class BreakResolved(Event, frozen=True, kw_only=True, omit_defaults=True):
     text_hash: str | None = None
 
 
+class LimitBreached(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A limit was overstepped. The id of this event is the breach's id; it is told once until it is closed."""
+
+    kind = "limit_breached"
+    limit_id: str
+    limit_version: int = 0
+    rule: str
+    plugin: str = ""
+    key: str = ""
+    scope: Scope = Scope()
+    category: Category = Category.RISK
+    action: Action = Action.ALERT
+    code: str = ""
+    message: str
+    observed: Decimal | None = None
+    limit: Decimal | None = None
+    unit: str = ""
+    order_id: OrderId | None = None
+
+
+class BreachAssigned(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody takes care of a breach."""
+
+    kind = "breach_assigned"
+    breach_id: EventId
+    principal: str
+    assigned_to: str
+    text_hash: str | None = None
+
+
+class BreachClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person closed a breach with a finding; the limit may be breached anew from now on."""
+
+    kind = "breach_closed"
+    breach_id: EventId
+    principal: str
+    finding: str = ""
+    text_hash: str | None = None
+
+
+class KillSwitchActivated(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A trading state holds for a scope until a person releases it. The id of this event is the switch's id.
+
+    firm_switch_id: of a switch for the whole firm, which has an event in every ledger, the id that they share.
+    """
+
+    kind = "kill_switch_activated"
+    scope: Scope = Scope()
+    trading_state: TradingState
+    cause: Cause = Cause.PERSON
+    reason_code: str
+    reason_hash: str | None = None
+    cancel_working: bool = False
+    flatten: bool = False
+    breach_id: EventId | None = None
+    firm_switch_id: str = ""
+    principal: str = ""
+    request_id: str = ""
+
+
+class KillSwitchDrilled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody tried what a kill switch would do; nothing was done.
+
+    orders: how many working orders it would have cancelled. positions: how many it would have closed.
+    """
+
+    kind = "kill_switch_drilled"
+    scope: Scope = Scope()
+    trading_state: TradingState
+    orders: int
+    positions: int
+    elapsed_ms: int
+    principal: str
+
+
+class ReleaseAsked(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody asks for the release of a kill switch, which needs a second person."""
+
+    kind = "release_asked"
+    switch_id: EventId
+    principal: str
+    reason_hash: str | None = None
+
+
+class KillSwitchReleased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A kill switch holds no more."""
+
+    kind = "kill_switch_released"
+    switch_id: EventId
+    principal: str
+    asked_by: str = ""
+    reason_hash: str | None = None
+    request_id: str = ""
+
+
+class LiquidationStarted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Every position of a scope is to be closed. The id of this event is the liquidation's id."""
+
+    kind = "liquidation_started"
+    scope: Scope
+    reason_code: str
+    switch_id: EventId | None = None
+    principal: str = ""
+    request_id: str = ""
+
+
+class LiquidationEnded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A liquidation places no more orders. outcome: flat, or stopped."""
+
+    kind = "liquidation_ended"
+    liquidation_id: EventId
+    outcome: str
+    principal: str = ""
+
+
+class EquityMarked(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What an account was worth when its risk day began and the most it ever was, in its base currency."""
+
+    kind = "equity_marked"
+    risk_date: str
+    day_start: Decimal
+    high_water: Decimal
+    equity: Decimal
+
+
 class PluginQuarantined(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A plugin's rule hung: it denies every order of this ledger until a person releases it."""
 
@@ -505,6 +649,17 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     PluginQuarantined,
     PluginReleased,
     AdminActed,
+    HoldReleased,
+    LimitBreached,
+    BreachAssigned,
+    BreachClosed,
+    KillSwitchActivated,
+    KillSwitchDrilled,
+    ReleaseAsked,
+    KillSwitchReleased,
+    LiquidationStarted,
+    LiquidationEnded,
+    EquityMarked,
 )
 
 

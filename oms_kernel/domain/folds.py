@@ -11,6 +11,7 @@ import msgspec
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingAccount
 from oms_kernel.domain.breaks import Break
+from oms_kernel.domain.controls import Breach, EquityMark, KillSwitch, Liquidation
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.ids import BreakId, ExecId
 from oms_kernel.domain.lifecycle import (
@@ -42,7 +43,7 @@ def _account_opened(book: Book, event: ev.AccountOpened, recorded: ev.Recorded) 
 
 def _cash_changed(book: Book, event: ev.CashChanged, recorded: ev.Recorded) -> None:
     assert event.account_id is not None
-    book.move_cash(event.account_id, event.currency, event.amount)
+    book.deposit(event.account_id, event.currency, event.amount)
 
 
 def _trading_state_changed(book: Book, event: ev.TradingStateChanged, recorded: ev.Recorded) -> None:
@@ -90,10 +91,22 @@ def _order_accepted(book: Book, event: ev.OrderAccepted, recorded: ev.Recorded) 
         place=RequestStatus.REQUESTED,
         reservation=event.reservation,
         send_before=event.send_before,
+        hold_until=event.hold_until,
     )
     book.add_order(order)
     _remember_client_order_id(book, order)
     book.count(order.request.account_id, order.currency, event.risk_date, accepted=1)
+
+
+def _hold_released(book: Book, event: ev.HoldReleased, recorded: ev.Recorded) -> None:
+    put(
+        book,
+        book.orders[event.order_id],
+        recorded,
+        status=OrderStatus.NEW,
+        send_before=event.send_before,
+        approved_by=event.principal,
+    )
 
 
 def _order_denied(book: Book, event: ev.OrderDenied, recorded: ev.Recorded) -> None:
@@ -404,8 +417,103 @@ def _break_resolved(book: Book, event: ev.BreakResolved, recorded: ev.Recorded) 
     book.open_breaks.remove(found.difference.broker_account_id, found.difference.key)
 
 
+def _limit_breached(book: Book, event: ev.LimitBreached, recorded: ev.Recorded) -> None:
+    book.breaches[recorded.event_id] = Breach(
+        breach_id=recorded.event_id,
+        limit_id=event.limit_id,
+        key=event.key,
+        rule=event.rule,
+        scope=event.scope,
+        category=event.category,
+        action=event.action,
+        message=event.message,
+        breached_at=recorded.recorded_at,
+        observed=event.observed,
+        limit=event.limit,
+        unit=event.unit,
+    )
+    book.open_breaches.add(event.limit_id, event.key, recorded.event_id)
+
+
+def _breach_assigned(book: Book, event: ev.BreachAssigned, recorded: ev.Recorded) -> None:
+    breach = book.breaches[event.breach_id]
+    book.breaches[event.breach_id] = msgspec.structs.replace(breach, assigned_to=event.assigned_to)
+
+
+def _breach_closed(book: Book, event: ev.BreachClosed, recorded: ev.Recorded) -> None:
+    breach = book.breaches[event.breach_id]
+    book.breaches[event.breach_id] = msgspec.structs.replace(
+        breach, closed_at=recorded.recorded_at, closed_by=event.principal, finding=event.finding
+    )
+    book.open_breaches.remove(breach.limit_id, breach.key)
+
+
+def _kill_switch_activated(book: Book, event: ev.KillSwitchActivated, recorded: ev.Recorded) -> None:
+    switch_id = recorded.event_id
+    book.kill_switches[switch_id] = KillSwitch(
+        switch_id=switch_id,
+        scope=event.scope,
+        trading_state=event.trading_state,
+        cause=event.cause,
+        reason_code=event.reason_code,
+        activated_at=recorded.recorded_at,
+        activated_by=event.principal,
+        cancel_working=event.cancel_working,
+        flatten=event.flatten,
+        breach_id=event.breach_id,
+        firm_switch_id=event.firm_switch_id,
+    )
+    book.active_switches.add(OPEN, switch_id, 1)
+
+
+def _release_asked(book: Book, event: ev.ReleaseAsked, recorded: ev.Recorded) -> None:
+    switch = book.kill_switches[event.switch_id]
+    book.kill_switches[event.switch_id] = msgspec.structs.replace(switch, release_asked_by=event.principal)
+
+
+def _kill_switch_released(book: Book, event: ev.KillSwitchReleased, recorded: ev.Recorded) -> None:
+    switch = book.kill_switches[event.switch_id]
+    book.kill_switches[event.switch_id] = msgspec.structs.replace(
+        switch, released_at=recorded.recorded_at, released_by=event.principal
+    )
+    book.active_switches.remove(OPEN, event.switch_id)
+
+
+def _liquidation_started(book: Book, event: ev.LiquidationStarted, recorded: ev.Recorded) -> None:
+    book.liquidations[recorded.event_id] = Liquidation(
+        liquidation_id=recorded.event_id,
+        scope=event.scope,
+        started_at=recorded.recorded_at,
+        started_by=event.principal,
+        reason_code=event.reason_code,
+        switch_id=event.switch_id,
+    )
+    book.running_liquidations.add(OPEN, recorded.event_id, 1)
+
+
+def _liquidation_ended(book: Book, event: ev.LiquidationEnded, recorded: ev.Recorded) -> None:
+    running = book.liquidations[event.liquidation_id]
+    book.liquidations[event.liquidation_id] = msgspec.structs.replace(
+        running, ended_at=recorded.recorded_at, outcome=event.outcome
+    )
+    book.running_liquidations.remove(OPEN, event.liquidation_id)
+
+
+def _equity_marked(book: Book, event: ev.EquityMarked, recorded: ev.Recorded) -> None:
+    assert event.account_id is not None
+    book.mark_equity(
+        event.account_id,
+        EquityMark(
+            risk_date=event.risk_date,
+            day_start=event.day_start,
+            high_water=event.high_water,
+            marked_at=recorded.recorded_at,
+        ),
+    )
+
+
 OPEN = "open"
-"""The one group of alerts that nobody has acknowledged."""
+"""The one group of what is not settled: alerts, kill switches, liquidations."""
 
 
 def _plugin_quarantined(book: Book, event: ev.PluginQuarantined, recorded: ev.Recorded) -> None:
@@ -451,4 +559,15 @@ FOLDS: dict[str, Callable[[Book, Any, ev.Recorded], None]] = {
     "plugin_quarantined": _plugin_quarantined,
     "plugin_released": _plugin_released,
     "admin_acted": _nothing,
+    "hold_released": _hold_released,
+    "limit_breached": _limit_breached,
+    "breach_assigned": _breach_assigned,
+    "breach_closed": _breach_closed,
+    "kill_switch_activated": _kill_switch_activated,
+    "kill_switch_drilled": _nothing,
+    "release_asked": _release_asked,
+    "kill_switch_released": _kill_switch_released,
+    "liquidation_started": _liquidation_started,
+    "liquidation_ended": _liquidation_ended,
+    "equity_marked": _equity_marked,
 }

@@ -17,15 +17,17 @@ import msgspec
 from oms_kernel.domain.account import TradingAccount
 from oms_kernel.domain.book import (
     Book,
+    BookKey,
+    BookSideKey,
     DayCounters,
     ExecutionKey,
     Figures,
     HoldingKey,
-    OpenQuantity,
     PositionKey,
     SideKey,
 )
 from oms_kernel.domain.breaks import Break, BreakKey
+from oms_kernel.domain.controls import Breach, EquityMark, KillSwitch, Liquidation
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.ids import (
     AccountId,
@@ -35,6 +37,7 @@ from oms_kernel.domain.ids import (
     ClientOrderId,
     EventId,
     ExecId,
+    InstrumentId,
     OrderId,
     WireId,
 )
@@ -43,6 +46,7 @@ from oms_kernel.domain.order import Order
 from oms_kernel.domain.packed import Places
 from oms_kernel.domain.past import Past, attach
 from oms_kernel.domain.position import Position
+from oms_kernel.domain.totals import MovedCash, OpenQuantity, OpenValue
 
 MAPS: dict[str, Any] = {
     "accounts": tuple[AccountId, TradingAccount],
@@ -56,16 +60,28 @@ MAPS: dict[str, Any] = {
     "fills": tuple[HoldingKey, list[tuple[ExecutionKey, int]]],
     "open_orders": tuple[SideKey, list[tuple[OrderId, int]]],
     "open_quantity": tuple[SideKey, OpenQuantity],
+    "book_quantity": tuple[BookSideKey, OpenQuantity],
+    "open_values": tuple[BookKey, list[tuple[str, OpenValue]]],
+    "holdings": tuple[BookKey, list[tuple[InstrumentId, int]]],
     "doubts": tuple[HoldingKey, list[tuple[OrderId, int]]],
     "unsettled": tuple[str, list[tuple[OrderId, int]]],
     "positions": tuple[PositionKey, Position],
     "cash": tuple[tuple[AccountId, str], Decimal],
+    "currencies": tuple[AccountId, list[tuple[str, int]]],
+    "moved_cash": tuple[tuple[AccountId, str], MovedCash],
     "days": tuple[tuple[AccountId, str], DayCounters],
     "past_days": tuple[tuple[AccountId, str, date], DayCounters],
     "open_alerts": tuple[str, list[tuple[EventId, str]]],
     "breaks": tuple[BreakId, Break],
     "open_breaks": tuple[BrokerAccountId, list[tuple[BreakKey, BreakId]]],
     "quarantined": tuple[str, str],
+    "breaches": tuple[EventId, Breach],
+    "open_breaches": tuple[str, list[tuple[str, EventId]]],
+    "kill_switches": tuple[EventId, KillSwitch],
+    "active_switches": tuple[str, list[tuple[EventId, int]]],
+    "liquidations": tuple[EventId, Liquidation],
+    "running_liquidations": tuple[str, list[tuple[EventId, int]]],
+    "equity_marks": tuple[AccountId, EquityMark],
 }
 """Every map of a book -> the type of its entries; a group's entries are a list."""
 _DIGEST_BYTES = 32

@@ -12,6 +12,7 @@ from oms_kernel.domain.ids import (
     BrokerOrderId,
     ClientOrderId,
     ConnectionId,
+    EventId,
     GroupId,
     InstrumentId,
     OrderId,
@@ -147,6 +148,19 @@ class OrderRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     reduce_only: bool = False
     allow_duplicate: bool = False
     tags_hash: str | None = None
+    parent_order_id: OrderId | None = None
+    """The order of which this one works a part."""
+    confirmed_quantity: Decimal | None = None
+    """The quantity typed a second time, where a limit asks for that."""
+    locate_id: str | None = None
+    """The broker's promise of borrowed shares for a short sale."""
+    algo_version: str | None = None
+    """Which version of which algorithm decided on the order."""
+    desk: str | None = None
+    client_ref: str | None = None
+    """On whose behalf the order is, as the firm calls them."""
+    liquidation_id: EventId | None = None
+    """The liquidation that the order belongs to; set by the platform, never by a caller."""
 
 
 class Reservation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -222,6 +236,9 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
     trading_date: str | None = None
     principal: str = ""
+    hold_until: datetime | None = None
+    """Until when a held order waits for its approval."""
+    approved_by: str = ""
     is_external: bool = False
     """Whether it was placed at the broker and not here: it is counted and only read."""
 

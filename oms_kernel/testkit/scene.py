@@ -5,37 +5,35 @@ scene.hold(70)
 verdict = scene.judge(MaxPosition(params), scene.order(Side.BUY, 40))
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import msgspec
 
 from oms_kernel import engine
-from oms_kernel.batch import LedgerState
 from oms_kernel.contracts.broker import BrokerCapabilities, ReplaceMode
-from oms_kernel.contracts.rules import OrderIntent
+from oms_kernel.contracts.rules import Basket, OrderIntent, Trigger
 from oms_kernel.domain import events as ev
-from oms_kernel.domain.account import TradingAccount
-from oms_kernel.domain.calendar import Calendar
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.fill import Fill
-from oms_kernel.domain.ids import AccountId, ConnectionId, EventId, ExecId, InstrumentId, OrderId, WireId
+from oms_kernel.domain.ids import AccountId, ConnectionId, ExecId, OrderId, StrategyId, WireId
 from oms_kernel.domain.instrument import AssetClass, Instrument
-from oms_kernel.domain.lifecycle import RequestKind, Word
-from oms_kernel.domain.market import MarketView, Quote
+from oms_kernel.domain.lifecycle import Evidence, RequestKind, Word
+from oms_kernel.domain.market import MarketView
+from oms_kernel.domain.money import ZERO, add, notional
 from oms_kernel.domain.order import EXTERNAL_BOOK, Order, OrderRequest, OrderType, Side, TimeInForce
+from oms_kernel.judging import reserve
 from oms_kernel.testkit.builders import (
     ACCOUNT_ID,
     BROKER_ACCOUNT_ID,
-    NOON,
     Number,
-    a_quote,
-    a_trading_account,
     a_uuid,
-    an_instrument,
     an_order_request,
 )
+from oms_kernel.testkit.circumstances import Circumstances
 from oms_kernel.view import LedgerView
 
 EVERYTHING = BrokerCapabilities(
@@ -47,55 +45,13 @@ EVERYTHING = BrokerCapabilities(
 _UNSET = object()
 
 
-class Scene:
-    """A ledger at NOON with one account in USD and one instrument, quoted 99.99 to 100.01. Time moves by `wait`."""
+class Scene(Circumstances):
+    """A ledger at NOON with one account in USD and one instrument, quoted 99.99 to 100.01, and orders in it.
 
-    def __init__(self, instrument: Instrument | None = None, *, account: TradingAccount | None = None) -> None:
-        self.now: datetime = NOON
-        self.instrument = instrument or an_instrument()
-        self.instruments: dict[InstrumentId, Instrument] = {}
-        self.calendars: dict[str, Calendar] = {}
-        self.quotes: dict[InstrumentId, Quote] = {}
-        self.state = LedgerState()
-        self.events: list[ev.Recorded] = []
-        self.add(self.instrument)
-        self.open(account or a_trading_account())
-        self.quote()
+    What surrounds the orders (quotes, rates, facts, cash, equity, switches) is set up by the methods of Circumstances.
+    """
 
     # Setting up ------------------------------------------------------------------------------------------
-
-    def wait(self, **time: float) -> "Scene":
-        """Let time pass: `scene.wait(seconds=3)`. Quotes grow older."""
-        self.now += timedelta(**time)
-        return self
-
-    def add(self, instrument: Instrument) -> Instrument:
-        """Make an instrument known."""
-        self.instruments[instrument.instrument_id] = instrument
-        return instrument
-
-    def open(self, account: TradingAccount) -> AccountId:
-        """Open a trading account."""
-        self.record(
-            ev.AccountOpened(
-                account_id=account.account_id,
-                base_currency=account.base_currency,
-                time_zone=account.time_zone,
-                day_roll=account.day_roll,
-            )
-        )
-        return account.account_id
-
-    def quote(
-        self, bid: Number | None = "99.99", ask: Number | None = "100.01", instrument: Instrument | None = None
-    ) -> None:
-        """Quote an instrument now."""
-        quoted = instrument or self.instrument
-        self.quotes[quoted.instrument_id] = a_quote(quoted, bid, ask, at=self.now)
-
-    def lose_quotes(self) -> None:
-        """No instrument has a quote any more."""
-        self.quotes.clear()
 
     def hold(
         self,
@@ -104,20 +60,22 @@ class Scene:
         *,
         instrument: Instrument | None = None,
         account_id: AccountId = ACCOUNT_ID,
+        strategy_id: StrategyId | None = None,
     ) -> None:
-        """Trade a signed quantity elsewhere, so that the account holds it."""
+        """Trade a signed quantity elsewhere: the account holds it, in the strategy's book where one is named."""
         traded, signed = instrument or self.instrument, Decimal(quantity)
-        self._fill(None, traded, account_id, Side.BUY if signed > 0 else Side.SELL, abs(signed), Decimal(price))
+        side = Side.BUY if signed > 0 else Side.SELL
+        self._fill(None, traded, account_id, side, abs(signed), Decimal(price), book=strategy_id or EXTERNAL_BOOK)
 
     def order(self, side: Side = Side.BUY, quantity: Number = 100, **fields: Any) -> OrderRequest:
         """A request for the scene's instrument: LIMIT when `limit_price` is given, else MARKET; nothing is recorded."""
         return an_order_request(fields.pop("instrument", self.instrument), side, quantity, **fields)
 
-    def accept(self, request: OrderRequest) -> Order:
-        """Let an order in without any rule."""
+    def accept(self, request: OrderRequest, *, held: bool = False, principal: str = "") -> Order:
+        """Let an order in without any rule. held: as one that waits for an approval."""
         order_id = self._new_order_id()
-        _, event = self._place(request, order_id, ())
-        self.record(event)
+        _, event = self._place(request, order_id, (), principal=principal)
+        self.record(msgspec.structs.replace(event, held=held, hold_until=event.send_before if held else None))
         return self._order(order_id)
 
     def deny(self, request: OrderRequest) -> Order:
@@ -144,6 +102,37 @@ class Scene:
         )
         return self._order(order.order_id)
 
+    def doubt(self, order: Order) -> Order:
+        """Send an accepted order and hear nothing: it is in doubt whether the broker has it."""
+        account_id = order.request.account_id
+        self.record(
+            ev.IntentRecorded(
+                account_id=account_id,
+                order_id=order.order_id,
+                request_kind=RequestKind.PLACE,
+                attempt=0,
+                lease_token=1,
+                wire_id=WireId(f"WIRE-{order.order_id}"),
+            ),
+            ev.RequestInDoubt(
+                account_id=account_id, order_id=order.order_id, request_kind=RequestKind.PLACE, reason="no word in time"
+            ),
+        )
+        return self._order(order.order_id)
+
+    def reject(self, order: Order) -> Order:
+        """Let the broker reject a working order."""
+        self.record(
+            ev.OrderRejected(
+                account_id=order.request.account_id,
+                order_id=order.order_id,
+                evidence=Evidence.BROKER,
+                reason_code="rejected",
+                broker_at=self.now,
+            )
+        )
+        return self._order(order.order_id)
+
     def fill(self, order: Order, quantity: Number, price: Number = 100) -> Order:
         """Fill a part of a working order, or all of it."""
         instrument = self.instruments[order.request.instrument_id]
@@ -161,19 +150,19 @@ class Scene:
         self.record(*events)
         return self._order(order.order_id)
 
-    def record(self, *events: ev.Event) -> None:
-        """Append events to the ledger's log at the scene's time."""
-        for event in events:
-            seq = self.state.book.seq + 1
-            recorded = ev.Recorded(seq=seq, event_id=EventId(a_uuid(f"event {seq}")), recorded_at=self.now, event=event)
-            self.state.fold([recorded])
-            self.events.append(recorded)
-
     # Judging ---------------------------------------------------------------------------------------------
 
-    def judge(self, rule: Any, request: OrderRequest, memory: Any = _UNSET) -> Verdict:
+    def judge(
+        self,
+        rule: Any,
+        request: OrderRequest,
+        memory: Any = _UNSET,
+        *,
+        principal: str = "",
+        basket: Basket | None = None,
+    ) -> Verdict:
         """What a rule says of a new order. memory: its state; by default folded from the scene's events."""
-        intent, view = self.intent(request)
+        intent, view = self.intent(request, principal=principal, basket=basket)
         return self._assess(rule, intent, view, memory)
 
     def judge_replace(self, rule: Any, order: Order, memory: Any = _UNSET, **terms: Number) -> Verdict:
@@ -181,10 +170,12 @@ class Scene:
         intent, view = self.intent_of_replace(order, **terms)
         return self._assess(rule, intent, view, memory)
 
-    def intent(self, request: OrderRequest) -> tuple[OrderIntent, LedgerView]:
-        """What the engine shows to a rule for a new order."""
+    def intent(
+        self, request: OrderRequest, *, principal: str = "", basket: Basket | None = None
+    ) -> tuple[OrderIntent, LedgerView]:
+        """What the engine shows to a rule for a new order. basket: what the order came in with."""
         seen = _Onlooker()
-        self._place(request, self._new_order_id(), (seen,))
+        self._place(request, self._new_order_id(), (seen,), principal=principal, basket=basket)
         return seen.shown()
 
     def intent_of_replace(self, order: Order, **terms: Number) -> tuple[OrderIntent, LedgerView]:
@@ -192,6 +183,30 @@ class Scene:
         seen = _Onlooker()
         self._replace(order, terms, (seen,))
         return seen.shown()
+
+    def basket(self, *requests: OrderRequest) -> Basket:
+        """What orders of one request come to together, at limit price, stop price or quote; in one currency."""
+        values = []
+        for request in requests:
+            price = reserve(request, self.view().market).price
+            multiplier = self.instruments[request.instrument_id].multiplier
+            values.append(None if price is None else notional(request.quantity, price, multiplier))
+        known = [value for value in values if value is not None]
+        return Basket(orders=len(requests), notional=reduce(add, known, ZERO) if len(known) == len(values) else None)
+
+    def watch(self, monitor: Any, memory: Any = _UNSET) -> tuple[Trigger, ...]:
+        """What a monitor finds overstepped now. memory: its state; by default folded from the scene's events."""
+        found: tuple[Trigger, ...] = monitor.watch(self.view(), self.memory(monitor) if memory is _UNSET else memory)
+        return found
+
+    def triggers(self, rule: Any) -> tuple[Trigger, ...]:
+        """What a rule or monitor with memory found overstepped while it took in the scene's events, oldest first."""
+        found: list[Trigger] = []
+        state = rule.initial_state()
+        for recorded in self.events:
+            state, triggers = rule.fold(state, recorded)
+            found += triggers
+        return tuple(found)
 
     def memory(self, rule: Any) -> Any:
         """The state of a rule after the scene's events; None for a rule without memory."""
@@ -213,7 +228,13 @@ class Scene:
         return verdict
 
     def _place(
-        self, request: OrderRequest, order_id: OrderId, rules: "tuple[_Onlooker, ...]"
+        self,
+        request: OrderRequest,
+        order_id: OrderId,
+        rules: "Sequence[_Onlooker]",
+        *,
+        principal: str = "",
+        basket: Basket | None = None,
     ) -> tuple[Any, ev.OrderAccepted]:
         decision, event = engine.place(
             self.view(),
@@ -224,6 +245,8 @@ class Scene:
             rules=rules,
             states={},
             send_before=self.now + timedelta(seconds=10),
+            principal=principal,
+            basket=basket,
         )
         assert isinstance(event, ev.OrderAccepted), f"the scene's account does not take the order: {decision}"
         return decision, event
@@ -250,6 +273,8 @@ class Scene:
         side: Side,
         quantity: Decimal,
         price: Decimal,
+        *,
+        book: str = EXTERNAL_BOOK,
     ) -> None:
         whole = order is None or order.filled_quantity + quantity >= order.quantity
         fill = Fill(
@@ -258,7 +283,7 @@ class Scene:
             account_id=account_id,
             broker_account_id=BROKER_ACCOUNT_ID,
             instrument_id=instrument.instrument_id,
-            book=order.book if order else EXTERNAL_BOOK,
+            book=order.book if order else book,
             side=side,
             quantity=quantity,
             price=price,
@@ -266,7 +291,7 @@ class Scene:
             multiplier=instrument.multiplier,
             executed_at=self.now,
             trading_date=self.now.date().isoformat(),
-            risk_date=self.now.date().isoformat(),
+            risk_date=self.view().risk_date(account_id),
         )
         self.record(
             ev.OrderFilled(
@@ -290,8 +315,10 @@ class _Onlooker:
     key: str = "onlooker"
 
     def __init__(self) -> None:
-        self.account_id: AccountId | None = None
         self._shown: tuple[OrderIntent, LedgerView] | None = None
+
+    def covers(self, request: OrderRequest, now: datetime) -> bool:
+        return True
 
     def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
         self._shown = (intent, view)

@@ -16,6 +16,7 @@ from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
 from oms_app.flow.attention import Attention
 from oms_app.flow.audit_checkpoints import Checkpoints, signer_of
+from oms_app.flow.consequences import act_on_triggers
 from oms_app.flow.control import Control
 from oms_app.flow.desk import Desk
 from oms_app.flow.hosts import Hosts
@@ -34,7 +35,7 @@ from oms_app.flow.reconcile_requests import ReconcileRequests
 from oms_app.flow.registration import Register
 from oms_app.flow.resolution import Resolution
 from oms_app.flow.routing import Directory
-from oms_app.flow.rulebook import make_rules
+from oms_app.flow.rulebook import make_monitors, make_rules
 from oms_app.flow.sealing import Sealer, make_sealer
 from oms_app.flow.tenancy import Tenancy
 from oms_app.signals import Signals, make_signals
@@ -141,6 +142,8 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
     desk = Desk(
         store,
         make_rules=partial(make_rules, registries, host.guard),
+        make_monitors=partial(make_monitors, registries, host.guard),
+        after_work=act_on_triggers,
         capabilities=partial(capabilities, registries),
         new_id=new_id,
         quote_max_age=timedelta(seconds=settings.quote_max_age_s),

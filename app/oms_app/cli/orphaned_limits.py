@@ -65,7 +65,7 @@ def _found(store: SqlStore, registries: Registries) -> list[OrphanedLimit]:
         with store.read_unit(tenant_id) as unit:
             limits = list_limits(unit)
         found += [
-            OrphanedLimit(tenant_id=tenant_id, limit_id=row.limit_id, rule=row.rule, account_id=row.account_id)
+            OrphanedLimit(tenant_id=tenant_id, limit_id=row.limit_id, rule=row.rule, account_id=row.scope.account_id)
             for row in limits_without_rule(registries, limits)
         ]
     return found

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping
 from datetime import time
 from decimal import Decimal
 
+from oms_app.flow.consequences import end_unsent
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import UnknownAccount
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory
 from oms_kernel import engine
 from oms_kernel.domain import events as ev
-from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.account import STRICTNESS, TradingState
 from oms_kernel.domain.ids import AccountId, LedgerId, OrderId, TenantId
+from oms_kernel.domain.lifecycle import OrderStatus
 from oms_kernel.domain.order import Order
-
-STRICTNESS = (TradingState.ACTIVE, TradingState.REDUCE_ONLY, TradingState.CANCEL_ONLY, TradingState.HALTED)
-"""Trading states, each letting in less than those before it."""
+from oms_kernel.domain.scope import Scope
 
 
 class Control:
@@ -74,7 +74,7 @@ class Control:
                 raise UnknownAccount("account_id names no account of yours", field="account_id")
             if account.trading_state is trading_state:
                 return
-            if STRICTNESS.index(trading_state) < STRICTNESS.index(account.trading_state):
+            if STRICTNESS[trading_state] < STRICTNESS[account.trading_state]:
                 before_loosening()
             turn.batch.record(
                 ev.TradingStateChanged(
@@ -85,7 +85,7 @@ class Control:
                 )
             )
             if trading_state is TradingState.HALTED:
-                _end_unsent(turn, account_id, principal.principal_id)
+                end_unsent(turn, Scope(account_id=account_id), principal.principal_id)
 
         self._desk.transact(principal.tenant_id, ledger_id, work)
 
@@ -136,12 +136,6 @@ def _late(order: Order, turn: Turn) -> str:
     if not engine.is_unsent(order):
         return ""
     if order.send_before is not None and turn.batch.now > order.send_before:
-        return "send_before_passed"
+        return "approval_expired" if order.status is OrderStatus.HELD else "send_before_passed"
     expire_at = order.request.expire_at
     return "expired_before_send" if expire_at is not None and turn.batch.now >= expire_at else ""
-
-
-def _end_unsent(turn: Turn, account_id: AccountId, principal: str) -> None:
-    for order in list(turn.batch.book.open_order_list()):
-        if order.request.account_id == account_id and engine.is_unsent(order):
-            turn.batch.record(engine.never_sent(order, ev.OrderCanceled, "trading_state", principal=principal))

@@ -27,7 +27,7 @@ from oms_app.store.unit_of_work import (
     Store,
     StoreUnavailable,
 )
-from oms_kernel.batch import Batch, LedgerState, RememberingRule
+from oms_kernel.batch import Batch, LedgerState, RememberingRule, WatchingRule
 from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Recorded, Severity
@@ -42,6 +42,9 @@ T = TypeVar("T")
 RuleMaker = Callable[[LedgerConfig], Sequence[RememberingRule]]
 """Makes the guarded rules of a ledger from its limits, in the order in which they judge."""
 
+MonitorMaker = Callable[[LedgerConfig], Sequence[WatchingRule]]
+"""Makes the guarded monitors of a ledger from its limits."""
+
 log = structlog.get_logger(__name__)
 
 SETTLE_ATTEMPTS = 16
@@ -49,6 +52,14 @@ SETTLE_PAUSE_S = 0.25
 KEPT_UNPACKED = 2_000
 """The last ended orders and executions of a ledger, which broker and callers still ask about."""
 REREADS = 1000
+
+
+def _no_monitors(config: LedgerConfig) -> Sequence[WatchingRule]:
+    return ()
+
+
+def _nothing(turn: "Turn") -> None:
+    """Nothing follows."""
 
 
 class Desk:
@@ -59,6 +70,8 @@ class Desk:
         store: Store,
         *,
         make_rules: RuleMaker,
+        make_monitors: MonitorMaker = _no_monitors,
+        after_work: Callable[["Turn"], None] = _nothing,
         capabilities: Callable[[str], BrokerCapabilities | None],
         new_id: Callable[[], str],
         quote_max_age: timedelta = timedelta(seconds=5),
@@ -66,6 +79,8 @@ class Desk:
     ) -> None:
         self.store = store
         self.make_rules = make_rules
+        self.make_monitors = make_monitors
+        self.after_work = after_work
         self.capabilities = capabilities
         self.new_id = new_id
         self.send_window = send_window
@@ -174,6 +189,8 @@ class LedgerCache:
                 turn = Turn(self.desk, unit, self)
                 self._record_hangs(turn)
                 result = work(turn)
+                if turn.batch.triggered:
+                    self.desk.after_work(turn)
                 if turn.batch.failure is not None:
                     raise turn.batch.failure
                 if turn.batch.events:
@@ -248,7 +265,7 @@ class LedgerCache:
             raise FarBehind(unit.head)
         if unit.head > self.state.book.seq:
             self._fold(unit.tail(self.state.book.seq))
-        released = self._mark_quarantined(self.state.rules)
+        released = self._mark_quarantined((*self.state.rules, *self.state.monitors))
         if unit.config_version != self._config_version or released:
             self._take_rules(unit)
 
@@ -256,8 +273,9 @@ class LedgerCache:
         self._config_version = -1
         self.config = unit.config()
         rules = tuple(self.desk.make_rules(self.config))
-        self._mark_quarantined(rules)
-        self.state.change_rules(rules, lambda: unit.tail(0), partial(recent_events, unit))
+        monitors = tuple(self.desk.make_monitors(self.config))
+        self._mark_quarantined((*rules, *monitors))
+        self.state.change_rules(rules, lambda: unit.tail(0), partial(recent_events, unit), monitors)
         self._config_version = unit.config_version
 
     def _fold(self, events: Sequence[Recorded]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,17 +13,22 @@ from oms_app.flow.desk import Turn
 from oms_app.flow.errors import DuplicateClientOrderId
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import find_instrument, route
+from oms_app.flow.tenant_settings import settings_of
 from oms_kernel import engine
+from oms_kernel.contracts.rules import Basket
 from oms_kernel.domain.decision import Decision
+from oms_kernel.domain.events import OrderAccepted, OrderDenied
 from oms_kernel.domain.ids import (
     AccountId,
     BrokerAccountId,
     ClientOrderId,
+    EventId,
     InstrumentId,
     OrderId,
     StrategyId,
     StrategyRunId,
 )
+from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.order import Order, OrderRequest, OrderType, Product, Side, TimeInForce
 
 
@@ -52,14 +57,63 @@ class OrderDraft(msgspec.Struct, frozen=True):
     tags: dict[str, Any] | None = None
     reduce_only: bool = False
     allow_duplicate: bool = False
+    parent_order_id: OrderId | None = None
+    confirmed_quantity: Decimal | None = None
+    locate_id: str | None = None
+    algo_version: str | None = None
+    desk: str | None = None
+    client_ref: str | None = None
+    liquidation_id: EventId | None = None
+    """Of the liquidation that places the order; no caller may say it."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What the gates say of one draft, and the event that would tell it; nothing is recorded yet.
+
+    tags: the draft's tags as text, and the salt of the hash that the event holds in their place.
+    """
+
+    decision: Decision
+    event: OrderAccepted | OrderDenied
+    instrument: Instrument
+    tags: str | None = None
+    salt: bytes = b""
 
 
 def assess(
-    turn: Turn, principal: Principal, account_id: AccountId, draft: OrderDraft, order_id: OrderId
+    turn: Turn,
+    principal: Principal,
+    account_id: AccountId,
+    draft: OrderDraft,
+    order_id: OrderId,
+    *,
+    hold_until: datetime | None = None,
+    basket: Basket | None = None,
 ) -> tuple[Decision, Order]:
     """Decide over one draft and record the decision on the turn's batch.
 
     Raises InvalidRequest, UnknownSymbol, NoSession, DuplicateClientOrderId: then nothing was recorded.
+    """
+    judged = judge(turn, principal, account_id, draft, order_id, hold_until=hold_until, basket=basket)
+    turn.batch.record(judged.event)
+    if judged.tags is not None:
+        turn.unit.put_text(order_id, "tags", judged.tags, judged.salt)
+    return judged.decision, turn.batch.book.orders[order_id]
+
+
+def judge(
+    turn: Turn,
+    principal: Principal,
+    account_id: AccountId,
+    draft: OrderDraft,
+    order_id: OrderId,
+    *,
+    hold_until: datetime | None = None,
+    basket: Basket | None = None,
+) -> Judged:
+    """Decide over one draft and record nothing. Raises as `assess`.
+
+    hold_until: until when it would wait for an approval. basket: what came in together with it.
     """
     instrument = find_instrument(turn.catalogue, draft.instrument_id, draft.symbol, draft.exchange)
     _refuse_duplicate(turn, account_id, draft.client_order_id)
@@ -85,6 +139,13 @@ def assess(
         product=draft.product,
         reduce_only=draft.reduce_only,
         allow_duplicate=draft.allow_duplicate,
+        parent_order_id=draft.parent_order_id,
+        confirmed_quantity=draft.confirmed_quantity,
+        locate_id=draft.locate_id,
+        algo_version=draft.algo_version,
+        desk=draft.desk,
+        client_ref=draft.client_ref,
+        liquidation_id=draft.liquidation_id,
         tags_hash=salted_hash(tags, salt) if tags is not None else None,
     )
     decision, event = engine.place(
@@ -96,14 +157,18 @@ def assess(
         rules=turn.batch.rules,
         states=turn.batch.memories,
         send_before=draft.queue_until or turn.batch.now + turn.desk.send_window,
+        hold_until=hold_until,
+        basket=basket,
         limits_version=turn.config.limits_version,
         principal=principal.principal_id,
         request_id=principal.request_id,
     )
-    turn.batch.record(event)
-    if tags is not None:
-        turn.unit.put_text(order_id, "tags", tags, salt)
-    return decision, turn.batch.book.orders[order_id]
+    return Judged(decision=decision, event=event, instrument=instrument, tags=tags, salt=salt)
+
+
+def approval_deadline(turn: Turn) -> datetime:
+    """Until when an order that is held now waits for its approval, as the tenant's settings say."""
+    return turn.batch.now + timedelta(seconds=settings_of(turn.config.settings).approval_window_s)
 
 
 def salted_hash(text: str, salt: bytes) -> str:

@@ -1,6 +1,6 @@
 """A tenant's settings as a typed value: what a person writes in, checked key by key, and what the system reads out."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,11 +15,18 @@ class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     require_idempotency_key: placing orders needs an Idempotency-Key. require_totp: members sign in with a second
     factor. allow_private_webhooks: webhooks may go to private addresses, where the platform allows it too.
+    required_limits: rules of which a limit has to cover every order. second_person_release: a kill switch is released
+    by another person than who asked for it. second_person_limits: a limit is changed by two persons. approval_window_s:
+    how long an order that a soft limit holds waits for its approval, in seconds.
     """
 
     require_idempotency_key: bool = False
     require_totp: bool = False
     allow_private_webhooks: bool = False
+    required_limits: tuple[str, ...] = ()
+    second_person_release: bool = False
+    second_person_limits: bool = False
+    approval_window_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
 
 
 def settings_of(stored: dict[str, Any]) -> TenantSettings:

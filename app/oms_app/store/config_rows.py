@@ -11,6 +11,7 @@ from oms_app.store.tables import (
     BROKER_ACCOUNTS,
     BROKER_CONNECTIONS,
     CALENDARS,
+    FIRM_LIMITS,
     IDEMPOTENCY_KEYS,
     INSTRUMENT_ALIASES,
     INSTRUMENTS,
@@ -19,6 +20,7 @@ from oms_app.store.tables import (
     LEDGERS,
     LIMITS,
     PLATFORM_VERSIONS,
+    TENANTS,
     TRADING_ACCOUNTS,
 )
 from oms_app.store.types import AnyRow
@@ -35,9 +37,12 @@ from oms_app.store.unit_of_work import (
 )
 from oms_kernel.domain.account import TradingAccount, TradingState
 from oms_kernel.domain.calendar import Calendar
+from oms_kernel.domain.controls import Action
+from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.ids import AccountId, BrokerAccountId, ConnectionId, InstrumentId, LedgerId, TenantId
 from oms_kernel.domain.instrument import AssetClass, ComboLeg, Instrument, OptionRight
 from oms_kernel.domain.market import Quote
+from oms_kernel.domain.scope import Scope
 
 CATALOGUE = "catalogue"
 
@@ -62,6 +67,10 @@ def load_ledger_config(connection: Connection, tenant_id: TenantId, ledger_id: L
         )
     ).all()
     limits = connection.execute(select(LIMITS).where(LIMITS.c.tenant_id == tenant_id).order_by(LIMITS.c.limit_id)).all()
+    firm_limits = connection.execute(
+        select(FIRM_LIMITS).where(FIRM_LIMITS.c.is_active).order_by(FIRM_LIMITS.c.limit_id)
+    ).all()
+    settings = connection.scalar(select(TENANTS.c.settings).where(TENANTS.c.tenant_id == tenant_id))
     routes = _load_routes(connection, tenant_id)
     known = {row.account_id for row in accounts}
     return LedgerConfig(
@@ -71,10 +80,16 @@ def load_ledger_config(connection: Connection, tenant_id: TenantId, ledger_id: L
         accounts={AccountId(row.account_id): trading_account(row) for row in accounts},
         account_names={AccountId(row.account_id): row.name for row in accounts},
         routes={account_id: route for account_id, route in routes.items() if account_id in known},
-        limits=tuple(
-            limit_row(row) for row in limits if row.is_active and (row.account_id is None or row.account_id in known)
+        limits=(
+            *(firm_limit_row(row) for row in firm_limits),
+            *(
+                limit_row(row)
+                for row in limits
+                if row.is_active and (row.account_id is None or row.account_id in known)
+            ),
         ),
         limits_version=max((row.version for row in limits), default=0),
+        settings=settings or {},
     )
 
 
@@ -92,12 +107,27 @@ def trading_account(row: AnyRow) -> TradingAccount:
 
 def limit_row(row: AnyRow) -> LimitRow:
     """The value of a row of limits."""
+    return _limit(row, Scope(row.account_id, row.strategy_id, row.instrument_id))
+
+
+def firm_limit_row(row: AnyRow) -> LimitRow:
+    """The value of a row of firm_limits."""
+    return _limit(row, Scope(instrument_id=row.instrument_id, is_firm=True))
+
+
+def _limit(row: AnyRow, scope: Scope) -> LimitRow:
     return LimitRow(
         limit_id=row.limit_id,
         rule=row.rule,
-        account_id=row.account_id,
         params=row.params,
         version=row.version,
+        scope=scope,
+        severity=RuleSeverity(row.severity),
+        action=Action(row.action) if row.action is not None else None,
+        effective_from=row.effective_from,
+        effective_until=row.effective_until,
+        name=row.name,
+        updated_by=row.updated_by,
     )
 
 

@@ -15,10 +15,13 @@ from sqlalchemy import (
 
 from oms_app.store.schema import above_zero, not_below_zero, one_of, refers_to, tenant_table
 from oms_app.store.types import Day, ExactDecimal, Id, Json, Octets, UtcDateTime
+from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.breaks import BreakType, Severity
+from oms_kernel.domain.controls import Action, Category, Cause
 from oms_kernel.domain.lifecycle import OrderState, OrderStatus
 from oms_kernel.domain.order import OrderType, Product, Side, TimeInForce
 
+SWITCH_EVENTS = ("ACTIVATED", "DRILLED", "RELEASE_ASKED", "RELEASED")
 RUN_TRIGGERS = ("START", "PERIODIC", "REQUESTED")
 RUN_STATUSES = ("REQUESTED", "COMPLETE", "FAILED")
 
@@ -254,12 +257,135 @@ RULE_DENIALS = tenant_table(
     Column("limit_value", ExactDecimal()),
     Column("unit", Text, nullable=False),
     Column("recorded_at", UtcDateTime(), nullable=False),
+    Column("severity", String(10), nullable=False, server_default="HARD"),
+    Column("limit_id", String(60), nullable=False, server_default=""),
+    Column("would_pass", Text, nullable=False, server_default=""),
     Index(None, "tenant_id", "order_id"),
     Index(None, "tenant_id", "rule", "recorded_at"),
+    Index(None, "tenant_id", "recorded_at"),
+    Index(None, "tenant_id", "account_id", "recorded_at"),
     key=["ledger_id", "seq", "position"],
     audited=False,
 )
-"""Verdicts that denied, as search rows; the verdicts themselves travel in the event."""
+"""Verdicts that denied or held, or would have, as search rows; the verdicts themselves travel in the event."""
+BREACHES = tenant_table(
+    "breaches",
+    Column("breach_id", Id(), nullable=False),
+    Column("ledger_id", Id(), nullable=False),
+    Column("limit_id", String(60), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("account_id", Id()),
+    Column("strategy_id", Id()),
+    Column("instrument_id", Id()),
+    Column("category", String(20), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("observed", ExactDecimal()),
+    Column("limit_value", ExactDecimal()),
+    Column("unit", Text, nullable=False),
+    Column("breached_at", UtcDateTime(), nullable=False),
+    Column("assigned_to", Text, nullable=False),
+    Column("closed_at", UtcDateTime()),
+    Column("closed_by", Text, nullable=False),
+    Column("finding", Text, nullable=False),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    one_of("category", Category),
+    one_of("action", Action),
+    Index(None, "tenant_id", "category", "breach_id"),
+    Index(None, "tenant_id", "rule", "breach_id"),
+    Index(None, "tenant_id", "account_id", "breach_id"),
+    Index(
+        "ix_breaches_open",
+        "tenant_id",
+        "category",
+        "breach_id",
+        postgresql_where=text("closed_at IS NULL"),
+        sqlite_where=text("closed_at IS NULL"),
+    ),
+    key=["breach_id"],
+    audited=False,
+)
+"""Limits that were overstepped; those of surveillance are the cases of compliance."""
+KILL_SWITCHES = tenant_table(
+    "kill_switches",
+    Column("switch_id", Id(), nullable=False),
+    Column("ledger_id", Id(), nullable=False),
+    Column("account_id", Id()),
+    Column("strategy_id", Id()),
+    Column("instrument_id", Id()),
+    Column("level", String(12), nullable=False),
+    Column("trading_state", String(20), nullable=False),
+    Column("cause", String(12), nullable=False),
+    Column("reason_code", Text, nullable=False),
+    Column("cancel_working", Boolean, nullable=False),
+    Column("flatten", Boolean, nullable=False),
+    Column("breach_id", Id()),
+    Column("firm_switch_id", String(60), nullable=False),
+    Column("activated_at", UtcDateTime(), nullable=False),
+    Column("activated_by", Text, nullable=False),
+    Column("release_asked_by", Text, nullable=False),
+    Column("released_at", UtcDateTime()),
+    Column("released_by", Text, nullable=False),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    one_of("trading_state", TradingState),
+    one_of("cause", Cause),
+    Index(
+        "ix_kill_switches_active",
+        "tenant_id",
+        "switch_id",
+        postgresql_where=text("released_at IS NULL"),
+        sqlite_where=text("released_at IS NULL"),
+    ),
+    key=["switch_id"],
+    audited=False,
+)
+KILL_SWITCH_EVENTS = tenant_table(
+    "kill_switch_events",
+    Column("event_id", Id(), nullable=False),
+    Column("ledger_id", Id(), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("switch_id", Id()),
+    Column("account_id", Id()),
+    Column("strategy_id", Id()),
+    Column("instrument_id", Id()),
+    Column("trading_state", String(20)),
+    Column("reason_code", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("orders", Integer),
+    Column("positions", Integer),
+    Column("elapsed_ms", Integer),
+    Column("recorded_at", UtcDateTime(), nullable=False),
+    one_of("kind", SWITCH_EVENTS),
+    key=["event_id"],
+    audited=False,
+)
+"""Everything that ever happened to a kill switch, drills included."""
+LIQUIDATIONS = tenant_table(
+    "liquidations",
+    Column("liquidation_id", Id(), nullable=False),
+    Column("ledger_id", Id(), nullable=False),
+    Column("account_id", Id()),
+    Column("strategy_id", Id()),
+    Column("instrument_id", Id()),
+    Column("reason_code", Text, nullable=False),
+    Column("switch_id", Id()),
+    Column("started_at", UtcDateTime(), nullable=False),
+    Column("started_by", Text, nullable=False),
+    Column("ended_at", UtcDateTime()),
+    Column("outcome", Text, nullable=False),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    Index(
+        "ix_liquidations_running",
+        "tenant_id",
+        "liquidation_id",
+        postgresql_where=text("ended_at IS NULL"),
+        sqlite_where=text("ended_at IS NULL"),
+    ),
+    key=["liquidation_id"],
+    audited=False,
+)
 LEDGER_SNAPSHOTS = tenant_table(
     "ledger_snapshots",
     Column("ledger_id", Id(), nullable=False),

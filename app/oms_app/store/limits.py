@@ -1,5 +1,6 @@
 """Limits: parameters of rules for a tenant or one account. Each change takes the tenant's next version number."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -9,11 +10,24 @@ from oms_app.store.rows import put, scope_of
 from oms_app.store.tables import LIMITS
 from oms_app.store.tenants import config_changed
 from oms_app.store.unit_of_work import LimitRow, RowsUnit
-from oms_kernel.domain.ids import AccountId
+from oms_kernel.domain.controls import Action
+from oms_kernel.domain.decision import RuleSeverity
+from oms_kernel.domain.scope import EVERYTHING, Scope
 
 
 def put_limit(
-    unit: RowsUnit, limit_id: str, *, rule: str, params: dict[str, Any], account_id: AccountId | None = None
+    unit: RowsUnit,
+    limit_id: str,
+    *,
+    rule: str,
+    params: dict[str, Any],
+    scope: Scope = EVERYTHING,
+    severity: RuleSeverity = RuleSeverity.HARD,
+    action: Action | None = None,
+    effective_from: datetime | None = None,
+    effective_until: datetime | None = None,
+    name: str = "",
+    updated_by: str = "",
 ) -> int:
     """The version under which the limit is in force from the next batch on; it replaces what the id said before."""
     config_changed(unit)
@@ -23,7 +37,15 @@ def put_limit(
         LIMITS,
         {"tenant_id": scope_of(unit), "limit_id": limit_id},
         rule=rule,
-        account_id=account_id,
+        account_id=scope.account_id,
+        strategy_id=scope.strategy_id,
+        instrument_id=scope.instrument_id,
+        severity=severity.value,
+        action=action.value if action is not None else None,
+        effective_from=effective_from,
+        effective_until=effective_until,
+        name=name,
+        updated_by=updated_by,
         params=params,
         version=version,
         is_active=True,

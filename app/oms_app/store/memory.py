@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from oms_app.store.memory_unit import Ledger, MemoryLedgerUnit
 from oms_app.store.unit_of_work import (
@@ -73,6 +74,7 @@ class MemoryStore:
         self._calendars: dict[str, Calendar] = {ALWAYS_OPEN.name: ALWAYS_OPEN}
         self._catalogue_version = 1
         self.limits: dict[TenantId, dict[str, LimitRow]] = {}
+        self.settings: dict[TenantId, dict[str, Any]] = {}
         self.routes: dict[TenantId, dict[AccountId, Route]] = {}
         self.connections: dict[TenantId, dict[ConnectionId, ConnectionState]] = {}
         self.auth_epochs: dict[TenantId, int] = {}
@@ -114,6 +116,12 @@ class MemoryStore:
         """Add or replace a limit."""
         with self._guard:
             self.limits.setdefault(tenant_id, {})[limit.limit_id] = limit
+            self._config_changed(tenant_id)
+
+    def put_settings(self, tenant_id: TenantId, settings: dict[str, Any]) -> None:
+        """Replace what a tenant decided for itself."""
+        with self._guard:
+            self.settings[tenant_id] = settings
             self._config_changed(tenant_id)
 
     def put_connection(self, tenant_id: TenantId, state: ConnectionState) -> None:

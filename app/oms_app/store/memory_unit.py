@@ -102,8 +102,11 @@ class MemoryLedgerUnit:
                 for account_id, route in self._store.routes.get(self.tenant_id, {}).items()
                 if account_id in accounts
             },
-            limits=tuple(limit for limit in limits if limit.account_id is None or limit.account_id in accounts),
+            limits=tuple(
+                limit for limit in limits if limit.scope.account_id is None or limit.scope.account_id in accounts
+            ),
             limits_version=max((limit.version for limit in limits), default=0),
+            settings=self._store.settings.get(self.tenant_id, {}),
         )
 
     def catalogue(self) -> InstrumentCatalogue:

@@ -194,6 +194,35 @@ INSTRUMENT_ALIASES = platform_table(
     key=["scheme", "alias", "venue", "valid_from"],
 )
 """Other names of an instrument with their time of validity: SYMBOL, ISIN, CONID, a former ticker."""
+INSTRUMENT_FACTS = platform_table(
+    "instrument_facts",
+    Column("instrument_id", Id(), ForeignKey("instruments.instrument_id"), nullable=False),
+    Column("facts", Json, nullable=False),
+    Column("as_of", UtcDateTime(), nullable=False),
+    *stamped(),
+    Index(None, "updated_at"),
+    key=["instrument_id"],
+)
+"""What is known of an instrument today beside its quote: volume, halts, price bands, short-sale restrictions."""
+FIRM_LIMITS = platform_table(
+    "firm_limits",
+    Column("limit_id", Id(), nullable=False),
+    Column("rule", String(100), nullable=False),
+    Column("name", String(200), nullable=False, server_default=""),
+    Column("instrument_id", Id()),
+    Column("params", Json, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("severity", String(10), nullable=False, server_default="HARD"),
+    Column("action", String(20)),
+    Column("effective_from", UtcDateTime()),
+    Column("effective_until", UtcDateTime()),
+    Column("updated_by", String(100), nullable=False, server_default=""),
+    *stamped(),
+    CheckConstraint("version > 0", name="version_above_zero"),
+    key=["limit_id"],
+)
+"""Limits that cover every tenant of the installation."""
 LAST_QUOTES = platform_table(
     "last_quotes",
     Column("instrument_id", Id(), ForeignKey("instruments.instrument_id"), nullable=False),

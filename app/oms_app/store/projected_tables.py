@@ -121,7 +121,35 @@ DENIALS = _projection(
     "rule_denials",
     "ledger_id seq position",
     "seq:i position:i order_id:u account_id:u rule plugin gate code message observed:n limit_value:n unit"
-    " recorded_at:t",
+    " recorded_at:t severity limit_id would_pass",
+)
+BREACHES = _projection(
+    "breaches",
+    "breach_id",
+    "breach_id:u limit_id key rule account_id:u strategy_id:u instrument_id:u category action message observed:n"
+    " limit_value:n unit breached_at:t assigned_to closed_at:t closed_by finding updated_at:t",
+    "assigned_to closed_at closed_by finding updated_at",
+)
+KILL_SWITCHES = _projection(
+    "kill_switches",
+    "switch_id",
+    "switch_id:u account_id:u strategy_id:u instrument_id:u level trading_state cause reason_code cancel_working:b"
+    " flatten:b breach_id:u firm_switch_id activated_at:t activated_by release_asked_by released_at:t released_by"
+    " updated_at:t",
+    "release_asked_by released_at released_by updated_at",
+)
+SWITCH_EVENTS = _projection(
+    "kill_switch_events",
+    "event_id",
+    "event_id:u seq:i kind switch_id:u account_id:u strategy_id:u instrument_id:u trading_state reason_code principal"
+    " orders:i positions:i elapsed_ms:i recorded_at:t",
+)
+LIQUIDATIONS = _projection(
+    "liquidations",
+    "liquidation_id",
+    "liquidation_id:u account_id:u strategy_id:u instrument_id:u reason_code switch_id:u started_at:t started_by"
+    " ended_at:t outcome updated_at:t",
+    "ended_at outcome updated_at",
 )
 ALERTS = _projection(
     "alerts",
@@ -175,5 +203,9 @@ PROJECTIONS = (
     ALERTS,
     ALERT_CHANGES,
     BREAKS,
+    BREACHES,
+    KILL_SWITCHES,
+    SWITCH_EVENTS,
+    LIQUIDATIONS,
 )
 """In the order in which they are written: what others refer to comes first."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -9,6 +10,7 @@ from oms_app.store.projected_tables import (
     ACCOUNTS,
     ALERT_CHANGES,
     ALERTS,
+    BREACHES,
     BREAKS,
     CASH,
     CLIENT_IDS,
@@ -17,10 +19,13 @@ from oms_app.store.projected_tables import (
     EXECUTION_CHANGES,
     EXECUTION_IDS,
     EXECUTIONS,
+    KILL_SWITCHES,
+    LIQUIDATIONS,
     LOG,
     ORDERS,
     POSITIONS,
     QUARANTINES,
+    SWITCH_EVENTS,
     Projection,
     Row,
     Rows,
@@ -338,9 +343,9 @@ def _denials(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
 
 
 def denial_rows(recorded: ev.Recorded) -> Rows:
-    """The search rows of an event's denying verdicts."""
+    """The search rows of an event's verdicts that denied or held, or would have; none for a plain acceptance."""
     event = recorded.event
-    if not isinstance(event, (ev.OrderDenied, ev.ReplaceDenied)):
+    if not isinstance(event, _JUDGED):
         return []
     return [
         (
@@ -357,9 +362,125 @@ def denial_rows(recorded: ev.Recorded) -> Rows:
             verdict.limit,
             verdict.unit,
             recorded.recorded_at,
+            verdict.severity.value,
+            verdict.limit_id,
+            verdict.would_pass,
         )
         for position, verdict in enumerate(event.verdicts)
-        if verdict.outcome is Outcome.DENY
+        if verdict.outcome is not Outcome.PASS
+    ]
+
+
+_JUDGED = (ev.OrderAccepted, ev.OrderDenied, ev.ReplaceRequested, ev.ReplaceDenied)
+
+
+def _breaches(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
+    return [
+        (
+            breach.breach_id,
+            breach.limit_id,
+            breach.key,
+            breach.rule,
+            breach.scope.account_id,
+            breach.scope.strategy_id,
+            breach.scope.instrument_id,
+            breach.category.value,
+            breach.action.value,
+            breach.message,
+            breach.observed,
+            breach.limit,
+            breach.unit,
+            breach.breached_at,
+            breach.assigned_to,
+            breach.closed_at,
+            breach.closed_by,
+            breach.finding,
+            now,
+        )
+        for breach in book.breaches.changes.values()
+    ]
+
+
+def _kill_switches(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
+    return [
+        (
+            switch.switch_id,
+            switch.scope.account_id,
+            switch.scope.strategy_id,
+            switch.scope.instrument_id,
+            switch.scope.level.value,
+            switch.trading_state.value,
+            switch.cause.value,
+            switch.reason_code,
+            switch.cancel_working,
+            switch.flatten,
+            switch.breach_id,
+            switch.firm_switch_id,
+            switch.activated_at,
+            switch.activated_by,
+            switch.release_asked_by,
+            switch.released_at,
+            switch.released_by,
+            now,
+        )
+        for switch in book.kill_switches.changes.values()
+    ]
+
+
+_SWITCH_KINDS: dict[type[ev.Event], str] = {
+    ev.KillSwitchActivated: "ACTIVATED",
+    ev.KillSwitchDrilled: "DRILLED",
+    ev.ReleaseAsked: "RELEASE_ASKED",
+    ev.KillSwitchReleased: "RELEASED",
+}
+
+
+def _switch_events(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
+    return [_switch_event(recorded, book) for recorded in events if type(recorded.event) in _SWITCH_KINDS]
+
+
+def _switch_event(recorded: ev.Recorded, book: Book) -> Row:
+    """What happened to a switch; a drill has none, its scope is its own."""
+    event: Any = recorded.event
+    is_drill = isinstance(event, ev.KillSwitchDrilled)
+    switch_id = None if is_drill else getattr(event, "switch_id", recorded.event_id)
+    switch = book.kill_switches[switch_id] if switch_id is not None else None
+    scope = switch.scope if switch is not None else event.scope
+    state = switch.trading_state if switch is not None else event.trading_state
+    return (
+        recorded.event_id,
+        recorded.seq,
+        _SWITCH_KINDS[type(event)],
+        switch_id,
+        scope.account_id,
+        scope.strategy_id,
+        scope.instrument_id,
+        state.value,
+        switch.reason_code if switch is not None else "drill",
+        event.principal,
+        event.orders if is_drill else None,
+        event.positions if is_drill else None,
+        event.elapsed_ms if is_drill else None,
+        recorded.recorded_at,
+    )
+
+
+def _liquidations(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
+    return [
+        (
+            one.liquidation_id,
+            one.scope.account_id,
+            one.scope.strategy_id,
+            one.scope.instrument_id,
+            one.reason_code,
+            one.switch_id,
+            one.started_at,
+            one.started_by,
+            one.ended_at,
+            one.outcome,
+            now,
+        )
+        for one in book.liquidations.changes.values()
     ]
 
 
@@ -379,6 +500,10 @@ _BUILDERS: tuple[tuple[Projection, Callable[[Sequence[ev.Recorded], Book, dateti
     (ALERTS, _alerts),
     (ALERT_CHANGES, _alert_changes),
     (BREAKS, _breaks),
+    (BREACHES, _breaches),
+    (KILL_SWITCHES, _kill_switches),
+    (SWITCH_EVENTS, _switch_events),
+    (LIQUIDATIONS, _liquidations),
 )
 _BUILD = dict(_BUILDERS)
 _EMPTY = Book()

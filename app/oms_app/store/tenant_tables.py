@@ -23,6 +23,7 @@ CONNECTION_STATUSES = ("DISCONNECTED", "CONNECTING", "RECONCILING", "READY", "ER
 CONNECTION_WISHES = ("CONNECTED", "DISCONNECTED")
 RUN_STATUSES = ("STARTING", "RUNNING", "STOPPING", "STOPPED", "ERROR")
 STRATEGY_STATUSES = ("STOPPED", "RUNNING", "ERROR")
+CHANGE_STATUSES = ("PENDING", "APPROVED", "REJECTED", "WITHDRAWN", "EXPIRED")
 DELIVERY_STATUSES = ("PENDING", "DELIVERED", "DEAD")
 
 TENANTS = tenant_table(
@@ -130,11 +131,37 @@ LIMITS = tenant_table(
     Column("params", Json, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("name", String(200), nullable=False, server_default=""),
+    Column("strategy_id", Id()),
+    Column("instrument_id", Id()),
+    Column("severity", String(10), nullable=False, server_default="HARD"),
+    Column("action", String(20)),
+    Column("effective_from", UtcDateTime()),
+    Column("effective_until", UtcDateTime()),
+    Column("updated_by", String(100), nullable=False, server_default=""),
     refers_to("tenants"),
     refers_to("trading_accounts", "account_id"),
     CheckConstraint("version > 0", name="version_above_zero"),
     key=["limit_id"],
 )
+"""`action` is absent where the rule's own default holds. A strategy that never was one covers no order."""
+LIMIT_CHANGES = tenant_table(
+    "limit_changes",
+    Column("change_id", Id(), nullable=False),
+    Column("changes", Json, nullable=False),
+    Column("asked_by", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("expires_at", UtcDateTime(), nullable=False),
+    Column("decided_by", String(100), nullable=False, server_default=""),
+    Column("decided_at", UtcDateTime()),
+    Column("decision_reason", Text, nullable=False, server_default=""),
+    refers_to("tenants"),
+    one_of("status", CHANGE_STATUSES),
+    Index(None, "tenant_id", "status", "change_id"),
+    key=["change_id"],
+)
+"""Changes of limits that wait for a second person, and what became of those that did."""
 STRATEGIES = tenant_table(
     "strategies",
     Column("strategy_id", Id(), nullable=False),

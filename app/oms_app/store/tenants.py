@@ -97,6 +97,8 @@ def lock_tenant(unit: RowsUnit) -> None:
 
 def update_tenant(unit: RowsUnit, **values: Any) -> None:
     """Change these columns of the unit's tenant: name, is_active, settings, time_zone, base_currency."""
+    if "settings" in values:
+        config_changed(unit)
     unit.connection.execute(
         update(TENANTS).where(TENANTS.c.tenant_id == scope_of(unit)).values(**values, updated_at=unit.now)
     )

@@ -12,6 +12,8 @@ from oms_kernel.contracts.broker import AnyReport
 from oms_kernel.domain.account import TradingAccount
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.calendar import Calendar
+from oms_kernel.domain.controls import Action
+from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import (
     AccountId,
@@ -25,6 +27,7 @@ from oms_kernel.domain.ids import (
 )
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
+from oms_kernel.domain.scope import EVERYTHING, Scope
 
 
 class StoreUnavailable(Exception):
@@ -92,13 +95,22 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class LimitRow(msgspec.Struct, frozen=True):
-    """One row of limits: parameters of one rule for the tenant (`account_id` None) or one account."""
+    """One limit: parameters of one rule, check or monitor, for a scope, from when until when, how severely.
+
+    action: what its triggers set off; None: what the rule's class names. updated_by: who changed it last.
+    """
 
     limit_id: str
     rule: str
-    account_id: AccountId | None
     params: dict[str, Any]
     version: int
+    scope: Scope = EVERYTHING
+    severity: RuleSeverity = RuleSeverity.HARD
+    action: Action | None = None
+    effective_from: datetime | None = None
+    effective_until: datetime | None = None
+    name: str = ""
+    updated_by: str = ""
 
 
 class LedgerConfig(msgspec.Struct, frozen=True):
@@ -111,7 +123,10 @@ class LedgerConfig(msgspec.Struct, frozen=True):
     account_names: dict[AccountId, str]
     routes: dict[AccountId, Route]
     limits: tuple[LimitRow, ...]
+    """The tenant's limits in force and those of the firm, without those of accounts of other ledgers."""
     limits_version: int
+    settings: dict[str, Any] = {}
+    """What the tenant decided for itself, as stored; `flow.tenant_settings` reads it."""
 
 
 class InstrumentCatalogue(msgspec.Struct, frozen=True):
