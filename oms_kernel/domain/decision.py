@@ -101,8 +101,8 @@ class Decision(msgspec.Struct, frozen=True):
 def passed(
     rule: str,
     *,
-    observed: Decimal | None = None,
-    limit: Decimal | None = None,
+    observed: Decimal | int | None = None,
+    limit: Decimal | int | None = None,
     unit: str = "",
     inputs: dict[str, Decimal] | None = None,
 ) -> Verdict:
@@ -110,8 +110,8 @@ def passed(
     return Verdict(
         rule=rule,
         outcome=Outcome.PASS,
-        observed=observed,
-        limit=limit,
+        observed=Decimal(observed) if isinstance(observed, int) else observed,
+        limit=Decimal(limit) if isinstance(limit, int) else limit,
         unit=unit,
         inputs=inputs if inputs is not None else {},
     )

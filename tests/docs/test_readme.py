@@ -49,7 +49,7 @@ def test_the_plugin_of_the_readme_denies_above_its_limit(plugin: types.ModuleTyp
     assert scene.judge(rule, order).outcome is Outcome.PASS
     scene.accept(order)
     verdict = scene.judge(rule, order)
-    assert (verdict.outcome, verdict.observed, verdict.limit) == (Outcome.DENY, 1, 1)
+    assert (verdict.outcome, verdict.observed, verdict.limit) == (Outcome.DENY, 2, 1)
 
 
 def test_every_file_that_the_readme_links_exists() -> None:
