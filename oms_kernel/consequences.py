@@ -35,10 +35,7 @@ EFFECTS: dict[Action, Effect] = {
     Action.HALT: Effect(TradingState.HALTED, cancel_working=True),
 }
 
-WHAT_TO_DO = {
-    Category.RISK: "Look at the breach on the risk page; close it, and release what it stopped, when it is settled.",
-    Category.SURVEILLANCE: "Open the case on the compliance page and write down the finding.",
-}
+WHAT_TO_DO = "Look at the breach on the risk page; close it, and release what it stopped, when it is settled."
 
 
 def breach(book: Book, rule: str, plugin: str, terms: Terms, trigger: Trigger) -> tuple[ev.LimitBreached, ...]:
@@ -68,20 +65,24 @@ def breach(book: Book, rule: str, plugin: str, terms: Terms, trigger: Trigger) -
 
 
 def after_breach(breached: ev.LimitBreached, breach_id: EventId) -> tuple[ev.Event, ...]:
-    """The alert of a breach, and the kill switch that its action throws."""
+    """The alert of a breach, and the kill switch that its action throws.
+
+    A case of surveillance raises no alert: whom it watches would read it too.
+    """
     alert = ev.AlertRaised(
         account_id=breached.account_id,
         severity=ev.Severity.WARNING if breached.action is Action.ALERT else ev.Severity.CRITICAL,
         source=f"limit:{breached.rule}",
         text=breached.message,
-        what_to_do=WHAT_TO_DO[breached.category],
+        what_to_do=WHAT_TO_DO,
         order_id=breached.order_id,
     )
+    told = (alert,) if breached.category is Category.RISK else ()
     effect = EFFECTS[breached.action]
     if effect.trading_state is None:
-        return (alert,)
+        return told
     return (
-        alert,
+        *told,
         ev.KillSwitchActivated(
             account_id=breached.account_id,
             scope=breached.scope,

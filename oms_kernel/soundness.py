@@ -64,8 +64,8 @@ def is_sound_trigger(trigger: object) -> bool:
         all(_is_text(text) for text in (trigger.message, trigger.unit, trigger.code, trigger.key))
         and _is_storable(trigger.observed)
         and _is_storable(trigger.limit)
-        and (trigger.scope is None or isinstance(trigger.scope, Scope))
-        and (trigger.order_id is None or isinstance(trigger.order_id, str))
+        and _is_optional(trigger.scope, Scope)
+        and _is_optional(trigger.order_id, str)
     )
 
 
@@ -77,6 +77,10 @@ def describe(error: object) -> str:
     except Exception:
         text = "its text cannot be read"
     return f"{name}: {text}".splitlines()[0][:LONGEST_TEXT]
+
+
+def _is_optional(value: object, kind: type) -> bool:
+    return value is None or isinstance(value, kind)
 
 
 def _is_text(text: object) -> bool:

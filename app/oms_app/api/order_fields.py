@@ -44,6 +44,7 @@ ALIASES = {
 ORDER_TYPE_ALIASES = {"SL": OrderType.STOP_LIMIT, "SL-M": OrderType.STOP, "SL_M": OrderType.STOP}
 MAX_TAGS_BYTES = 4096
 LONGEST_CLIENT_ORDER_ID = 128
+LONGEST_REFERENCE = 100
 
 Reader = Callable[[Any], Any]
 
@@ -94,6 +95,7 @@ def read_tags(value: Any) -> dict[str, Any]:
     return tags
 
 
+_REFERENCE_FIX = f"send 1 to {LONGEST_REFERENCE} printable characters"
 _ID_FIX = "send the id as the API gave it"
 _READERS: dict[str, tuple[Reader, str]] = {
     "account_id": (_remembered(_text(64)), "GET /api/v1/accounts lists your accounts"),
@@ -123,6 +125,12 @@ _READERS: dict[str, tuple[Reader, str]] = {
     "tags": (read_tags, f"send a JSON object of at most {MAX_TAGS_BYTES} bytes"),
     "reduce_only": (_flag, "send true or false"),
     "allow_duplicate": (_flag, "send true or false"),
+    "parent_order_id": (read_id, _ID_FIX),
+    "confirmed_quantity": (_above_zero, DECIMAL_FIX),
+    "locate_id": (_text(LONGEST_REFERENCE), _REFERENCE_FIX),
+    "algo_version": (_remembered(_text(LONGEST_REFERENCE)), _REFERENCE_FIX),
+    "desk": (_remembered(_text(LONGEST_REFERENCE)), _REFERENCE_FIX),
+    "client_ref": (_remembered(_text(LONGEST_REFERENCE)), _REFERENCE_FIX),
 }
 _REQUIRED = {
     "side": "send BUY or SELL",
@@ -203,7 +211,7 @@ def order_schema() -> ma.Schema:
     """What POST /orders takes, generated from the kernel's OrderRequest; the extras name things before they resolve."""
     fields = fields_of(
         OrderRequest,
-        omit=("group_id", "tags_hash", "strategy_run_id", "time_in_force", "order_type"),
+        omit=("group_id", "tags_hash", "strategy_run_id", "time_in_force", "order_type", "liquidation_id"),
         required=("side", "quantity"),
     )
     for name in ("account_id", "instrument_id"):

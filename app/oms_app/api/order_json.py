@@ -40,7 +40,8 @@ def _others(names: tuple[str, ...], *taken: tuple[str, ...]) -> tuple[str, ...]:
 _DECIMALS = _named(Order, ORDER_FIELDS, Decimal)
 _NESTED = _named(Order, ORDER_FIELDS, Reservation, tuple)
 _PLAIN = _others(ORDER_FIELDS, _DECIMALS, _NESTED)
-_PLAIN_OF_REQUEST = _others(REQUEST_FIELDS, _named(OrderRequest, REQUEST_FIELDS, Decimal, tuple))
+_DECIMALS_OF_REQUEST = _named(OrderRequest, REQUEST_FIELDS, Decimal)
+_PLAIN_OF_REQUEST = _others(REQUEST_FIELDS, _DECIMALS_OF_REQUEST)
 """The fields by how they become JSON, settled once: this runs for every order that is shown."""
 _plain_values = attrgetter(*_PLAIN)
 _plain_values_of_request = attrgetter(*_PLAIN_OF_REQUEST)
@@ -52,6 +53,9 @@ def order_document(order: Order, tags: dict[str, Any] | None = None) -> dict[str
     request = order.request
     document.update(zip(_PLAIN_OF_REQUEST, _plain_values_of_request(request), strict=True))
     document.update(zip(_PLAIN, _plain_values(order), strict=True))
+    for name in _DECIMALS_OF_REQUEST:
+        number = getattr(request, name)
+        document[name] = to_text(number) if number is not None else None
     for name in _DECIMALS:
         number = getattr(order, name)
         document[name] = to_text(number) if number is not None else None

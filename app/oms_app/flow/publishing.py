@@ -6,13 +6,27 @@ from typing import Any
 import msgspec
 
 from oms_app.store.unit_of_work import Store
-from oms_kernel.domain.events import EVENT_CLASSES, AdminActed, Recorded
+from oms_kernel.domain.controls import Category
+from oms_kernel.domain.events import (
+    EVENT_CLASSES,
+    AdminActed,
+    BreachAssigned,
+    BreachClosed,
+    Event,
+    LimitBreached,
+    Recorded,
+)
 from oms_kernel.domain.ids import LedgerId, TenantId
 
-PRIVATE_KINDS = frozenset({AdminActed.kind})
+PRIVATE_KINDS = frozenset({AdminActed.kind, BreachAssigned.kind, BreachClosed.kind})
 """Kinds of events that streams, webhooks and strategies are not told: who may audit reads them in the audit trail."""
 PUBLIC_KINDS = tuple(cls.kind for cls in EVENT_CLASSES if cls.kind not in PRIVATE_KINDS)
 """Every other kind."""
+
+
+def is_private(event: Event) -> bool:
+    """Whether the event is not told to streams, webhooks and strategies; surveillance does not warn whom it watches."""
+    return event.kind in PRIVATE_KINDS or (isinstance(event, LimitBreached) and event.category is Category.SURVEILLANCE)
 
 
 class LogReader:

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from oms_app.flow.publishing import PRIVATE_KINDS, public_event
+from oms_app.flow.publishing import is_private, public_event
 from oms_app.signals import NoSignals, Signals
 from oms_app.store.unit_of_work import StoreUnavailable
 from oms_kernel.domain.events import Recorded
@@ -236,7 +236,7 @@ class Tails:
                 read, tail.tenant_id, tail.ledger_id, after_seq, PAGE, account_ids=account_ids
             )
         position = max(head, events[-1].seq) if events and len(events) < PAGE else events[-1].seq if events else head
-        return [_message(recorded) for recorded in events if recorded.event.kind not in PRIVATE_KINDS], position
+        return [_message(recorded) for recorded in events if not is_private(recorded.event)], position
 
 
 def _union(these: frozenset[str] | None, others: frozenset[str] | None) -> frozenset[str] | None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from oms_app.flow.consumers import WEBHOOKS as CONSUMER
-from oms_app.flow.publishing import PRIVATE_KINDS, LogReader, public_event
+from oms_app.flow.publishing import LogReader, is_private, public_event
 from oms_app.store import cursors
 from oms_app.store.sql_store import SqlStore
 from oms_app.workers import rows
@@ -73,7 +73,7 @@ class FanOut:
     def _deliveries(self, ledger_id: LedgerId, webhooks: list[rows.Webhook], events: Any) -> list[dict[str, Any]]:
         found = []
         for recorded in events:
-            if recorded.event.kind in PRIVATE_KINDS:
+            if is_private(recorded.event):
                 continue
             wanting = [webhook for webhook in webhooks if webhook.wants(recorded.event.kind)]
             body = body_of(recorded) if wanting else ""
