@@ -25,7 +25,7 @@ from oms_kernel.domain.instrument import AssetClass, Instrument
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.market import Quote
 from oms_kernel.domain.money import ZERO
-from oms_kernel.domain.order import OrderType, Product, Side, TimeInForce
+from oms_kernel.domain.order import OrderRequest, OrderType, Product, Side, TimeInForce
 
 
 class Delivery(StrEnum):
@@ -355,6 +355,35 @@ class BrokerHost(Protocol):
     def clock(self) -> Callable[[], datetime]: ...
     @property
     def pace(self) -> Callable[[], Awaitable[None]]: ...
+
+
+class CostEstimate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an order would cost if all of it were executed; None where that is not known. Both in `currency`.
+
+    fee: for the whole order; negative for a rebate. margin: what the order would bind beside its fee.
+    source: where the figures come from, for people, such as `price list of 1 March` or `the connection's parameters`.
+    """
+
+    fee: Decimal | None
+    currency: str
+    margin: Decimal | None = None
+    source: str = ""
+
+
+class CostEstimator(Protocol):
+    """What a connector may be as well: its class says what an order would cost, for previews. Optional.
+
+    A preview asks in a process that has no connection, so that the answer follows from the arguments alone: no I/O, no
+    clock, under 1 ms. On failure the preview shows no costs, and names the plugin.
+    """
+
+    @staticmethod
+    def estimate(params: Any, instrument: Instrument, request: OrderRequest, price: Decimal) -> CostEstimate | None:
+        """What the order would cost; None when the parameters do not tell it.
+
+        params: those of the connection, without its secrets. request: its terms. price: at which its quantity counts:
+        limit, stop or the opposite quote, for one unit, in the instrument's currency.
+        """
 
 
 class BrokerConnector(Protocol):

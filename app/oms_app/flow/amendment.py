@@ -19,7 +19,7 @@ from oms_app.store.unit_of_work import StoredAnswer
 from oms_kernel import engine
 from oms_kernel.domain.decision import Decision
 from oms_kernel.domain.errors import InvalidRequest, KernelError, OrderConflict
-from oms_kernel.domain.events import ReplaceDenied
+from oms_kernel.domain.events import Event, ReplaceDenied
 from oms_kernel.domain.ids import AccountId, InstrumentId, LedgerId, OrderId, StrategyId
 from oms_kernel.domain.order import Order
 from oms_kernel.engine import NewTerms
@@ -73,7 +73,7 @@ class Amendment:
 
         Raises UnknownOrder, StaleVersion, OrderConflict, InvalidRequest, NoSession, IdempotencyMismatch, Unavailable.
         """
-        job = _ReplaceJob(self._desk, principal, order_id, terms, if_match, idempotency)
+        job = _ReplaceJob(principal, order_id, terms, if_match, idempotency)
         return self._lanes.of(principal.tenant_id, self._directory.order(principal, order_id)).submit(job)
 
     def cancel(
@@ -129,6 +129,26 @@ def find_own(turn: Turn, principal: Principal, order_id: OrderId) -> Order:
     if order is None or not principal.may_use(order.request.account_id):
         raise UnknownOrder(f"there is no order {order_id}", field="order_id")
     return order
+
+
+def judge_terms(turn: Turn, principal: Principal, order: Order, terms: NewTerms) -> tuple[Decision, tuple[Event, ...]]:
+    """The decision over new terms of an order and the events that would tell it; nothing is recorded.
+
+    Raises OrderConflict, InvalidRequest, NoSession.
+    """
+    return engine.replace(
+        turn.view,
+        order,
+        terms,
+        instrument=turn.catalogue.instruments[order.request.instrument_id],
+        capabilities=capabilities_of(turn, order),
+        rules=turn.batch.rules,
+        states=turn.batch.memories,
+        send_before=turn.batch.now + turn.desk.send_window,
+        limits_version=turn.config.limits_version,
+        principal=principal.principal_id,
+        request_id=principal.request_id,
+    )
 
 
 def _check_version(order: Order, if_match: int | None) -> None:
@@ -203,14 +223,12 @@ class _ReplaceJob:
 
     def __init__(
         self,
-        desk: Desk,
         principal: Principal,
         order_id: OrderId,
         terms: NewTerms,
         if_match: int | None,
         idempotency: IdempotencyKey | None,
     ) -> None:
-        self._desk = desk
         self.principal = principal
         self._order_id = order_id
         self._terms = terms
@@ -223,19 +241,7 @@ class _ReplaceJob:
             return replayed
         order = find_own(turn, self.principal, self._order_id)
         _check_version(order, self._if_match)
-        decision, events = engine.replace(
-            turn.view,
-            order,
-            self._terms,
-            instrument=turn.catalogue.instruments[order.request.instrument_id],
-            capabilities=capabilities_of(turn, order),
-            rules=turn.batch.rules,
-            states=turn.batch.memories,
-            send_before=turn.batch.now + self._desk.send_window,
-            limits_version=turn.config.limits_version,
-            principal=self.principal.principal_id,
-            request_id=self.principal.request_id,
-        )
+        decision, events = judge_terms(turn, self.principal, order, self._terms)
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
         denied = {} if decision.accepted else {"denied_by": turn.batch.events[-1].seq}

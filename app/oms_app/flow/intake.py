@@ -1,18 +1,21 @@
 """Orders in, each decided and durable: single, bulk, strategies and webhooks all enter here, batched by ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from oms_app.flow.answered import StoredError, events_at, require_same_request
+from oms_app.flow.baskets import baskets_of
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError, NotAttempted, UnknownAccount
 from oms_app.flow.lane import Lanes
-from oms_app.flow.pretrade import OrderDraft, assess
+from oms_app.flow.pretrade import OrderDraft, approval_deadline, assess
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory
 from oms_app.store.unit_of_work import Conflict, StoredAnswer
+from oms_kernel.contracts.rules import Basket
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.decision import Decision
 from oms_kernel.domain.errors import InvalidRequest, KernelError
@@ -142,21 +145,31 @@ class PlaceJob:
             step = self._cursor
             if not turn.unit.advance_cursor(step.consumer, step.expected_seq, step.seq):
                 raise Conflict(f"the cursor of {step.consumer} was moved by another process")
-        items = tuple(self._item(turn, index) for index in range(len(self._drafts)))
+        baskets = baskets_of(turn, self._drafts, self._named)
+        hold_until = approval_deadline(turn)
+        items = tuple(self._item(turn, index, hold_until, baskets) for index in range(len(self._drafts)))
         if self._atomic and any(item.decision is None or not item.decision.accepted for item in items):
             raise _AtomicRefusal(PlaceResult(items=tuple(_refused(item) for item in items)))
         if self._idempotency is not None and any(item.order is not None for item in items):
             turn.unit.put_answer(self._answer(turn, self._idempotency, items))
         return PlaceResult(items=items)
 
-    def _item(self, turn: Turn, index: int) -> ItemResult:
+    def _item(self, turn: Turn, index: int, hold_until: datetime, baskets: Mapping[AccountId, Basket]) -> ItemResult:
         account_id = self._named[index]
         if isinstance(account_id, Exception):
             return ItemResult(error=account_id)
         if not self.principal.may_use(account_id):  # it was recognised anew since the account was looked up
             return ItemResult(error=UnknownAccount("the account is not yours any more", field="account_id"))
         try:
-            decision, order = assess(turn, self.principal, account_id, self._drafts[index], self._order_ids[index])
+            decision, order = assess(
+                turn,
+                self.principal,
+                account_id,
+                self._drafts[index],
+                self._order_ids[index],
+                hold_until=hold_until,
+                basket=baskets.get(account_id),
+            )
         except (FlowError, InvalidRequest) as error:
             return ItemResult(error=error)
         return ItemResult(order=order, decision=decision)

@@ -25,7 +25,7 @@ from oms_app.store.tables import (
     USERS,
 )
 from oms_app.store.unit_of_work import RowsUnit
-from oms_kernel.domain.events import BreakResolved, OrderAccepted, OrderDenied, PersonResolved
+from oms_kernel.domain.events import BreakResolved, HoldReleased, OrderAccepted, OrderDenied, PersonResolved
 
 NOWHERE = "invalid"
 """A top-level domain that never exists."""
@@ -34,6 +34,7 @@ NO_PASSWORD = "!"  # noqa: S105
 TAGS = "tags"
 """The kind of text that an order's tags are."""
 _PLACING = (OrderAccepted.kind, OrderDenied.kind)
+_SETTLING = (PersonResolved.kind, HoldReleased.kind)
 _SECRET = frozenset({"password_hash", "refresh_hash", "previous_hash"})
 
 
@@ -160,7 +161,7 @@ def _texts_of(unit: RowsUnit, user_id: str) -> Select[Any]:
     tenant_id, entries, texts = scope_of(unit), AUDIT_ENTRIES.c, ORDER_TEXTS.c
     own = (entries.tenant_id == tenant_id) & (entries.actor == person_of(user_id))
     placed = select(entries.order_id).where(own, entries.kind.in_(_PLACING), entries.order_id.is_not(None))
-    settled = select(entries.order_id).where(own, entries.kind == PersonResolved.kind)
+    settled = select(entries.order_id).where(own, entries.kind.in_(_SETTLING))
     broken = select(entries.object_id).where(own, entries.kind == BreakResolved.kind, entries.object_id.is_not(None))
     if unit.connection.dialect.name == "postgresql":
         broken = select(cast(broken.subquery().c.object_id, ORDER_TEXTS.c.order_id.type))

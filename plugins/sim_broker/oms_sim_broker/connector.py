@@ -14,6 +14,7 @@ from oms_kernel.contracts.broker import (
     BrokerCapabilities,
     BrokerHost,
     Command,
+    CostEstimate,
     EvidenceQuery,
     Health,
     Intent,
@@ -25,7 +26,9 @@ from oms_kernel.contracts.broker import (
 )
 from oms_kernel.contracts.plugin import Secret
 from oms_kernel.domain.ids import BrokerOrderId, wire_id
-from oms_kernel.domain.instrument import AssetClass
+from oms_kernel.domain.instrument import AssetClass, Instrument
+from oms_kernel.domain.order import OrderRequest
+from oms_kernel.simulation.fees import MAKER, TAKER, FeeSettings
 from oms_kernel.simulation.orders import ORDER_TYPES, TIMES_IN_FORCE, NewOrder, NewTerms
 from oms_sim_broker.link import Link, open_socket
 from oms_sim_broker.protocol import (
@@ -77,6 +80,12 @@ class SimBrokerParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=600_000,
         ),
     ] = 5_000
+    fees: Annotated[
+        FeeSettings | None,
+        Meta(
+            description="What the broker charges, for estimates; it charges by its own configuration. Absent: unknown"
+        ),
+    ] = None
 
 
 class SimBrokerConnector:
@@ -113,6 +122,21 @@ class SimBrokerConnector:
         self._detail = "not connected yet"
         self._last_heard_at: datetime | None = None
         self._latency_ms: int | None = None
+
+    @staticmethod
+    def estimate(
+        params: SimBrokerParams, instrument: Instrument, request: OrderRequest, price: Decimal
+    ) -> CostEstimate | None:
+        """The fee of one execution of the whole order, the dearer one of resting and taking."""
+        if params.fees is None:
+            return None
+        model = params.fees.build()
+        dearer = max(
+            model.fee(instrument, request.side, request.quantity, price, liquidity) for liquidity in (MAKER, TAKER)
+        )
+        return CostEstimate(
+            fee=dearer, currency=instrument.currency, source=f"fees ({params.fees.kind}) of the connection's parameters"
+        )
 
     # ------------------------------------------------------------------ connection
 
