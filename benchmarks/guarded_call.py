@@ -14,6 +14,7 @@ import msgspec
 from oms_kernel.contracts.plugin import NoParams
 from oms_kernel.domain.decision import Gate, Verdict, passed
 from oms_kernel.guard import Guard, GuardedRule
+from oms_kernel.terms import Terms
 from oms_kernel.watchdog import Watchdog
 
 CALLS = 20_000
@@ -39,7 +40,7 @@ def run(rounds: int = 10, seed: int = 7) -> list[dict[str, Any]]:
     watchdog = Watchdog()
     watchdog.start()
     bare = BareRule()
-    guarded = GuardedRule("bare", "benchmark", "bare", Gate.RISK, None, bare, Guard("benchmark", watchdog))
+    guarded = GuardedRule("bare", "benchmark", "bare", Gate.RISK, Terms(), bare, Guard("benchmark", watchdog))
     kinds: dict[str, Callable[[Any, Any, Any], Verdict]] = {"guarded": guarded.assess, "direct": bare.assess}
     times: dict[str, list[float]] = {name: [] for name in kinds}
     try:

@@ -229,6 +229,11 @@ class GuardedRule:
         self.guard.failed(self._tally, f"{self.name}.assess", error)
         return self._denied(PLUGIN_FAILED, f"failed ({type(error).__name__})")
 
+    def tampered(self) -> Verdict:
+        """The denial in place of a verdict of a rule that changed the order it was shown; counted as a failure."""
+        self.guard.failed(self._tally, f"{self.name}.assess", TypeError("it changed the order that it was shown"))
+        return self._denied(PLUGIN_FAILED, "changed the order that it was shown")
+
     def covers(self, request: OrderRequest, now: datetime) -> bool:
         """Whether the limit holds for such an order now."""
         return self.is_everywhere or self.terms.covers(request, now)
@@ -375,6 +380,15 @@ def make_rule(contributed: Any, params: object, scope: Scope) -> Any:
     if hasattr(contributed, "watch") or getattr(contributed, "takes_scope", False):
         arguments.append(scope)
     return contributed(*arguments)
+
+
+def making_error(contributed: Any, params: object, scope: Scope) -> Exception | None:
+    """What is raised when a rule is made for such a limit; None when it can be made."""
+    try:
+        make_rule(contributed, params, scope)
+    except Exception as error:
+        return error
+    return None
 
 
 def count(tally: Tally, elapsed_s: float) -> None:

@@ -1,6 +1,7 @@
 """What speaks for or against an order: the account's state, doubts and every rule, each a verdict with its figures."""
 
 from collections.abc import Sequence
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -28,6 +29,9 @@ class JudgedRule(Protocol):
     def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
         """The rule's verdict, or the guard's denial in its place."""
 
+    def tampered(self) -> Verdict:
+        """The denial in place of the verdict of a rule that changed what it was shown."""
+
 
 class States(Protocol):
     """The memories of the rules by key."""
@@ -50,11 +54,33 @@ def reserve(request: OrderRequest, market: MarketView) -> Reservation:
 
 
 def judge(intent: OrderIntent, view: LedgerView, rules: Sequence[JudgedRule], states: States) -> tuple[Verdict, ...]:
-    """Every verdict: trading state and doubt first, then each rule that covers the order; all are asked."""
+    """Every verdict: trading state and doubt first, then each rule that covers the order; all are asked.
+
+    Rules are shown copies of the order and its instrument: one that changes them denies, and the next sees them whole.
+    """
     own = (_trading_state_verdict(intent, view), _doubt_verdict(intent, view))
     request, now = intent.request, view.now
-    judged = [rule.assess(intent, view, states.get(rule.key)) for rule in rules if rule.covers(request, now)]
+    judged: list[Verdict] = []
+    shown = _unshared(intent)
+    for rule in rules:
+        if not rule.covers(request, now):
+            continue
+        verdict = rule.assess(shown, view, states.get(rule.key))
+        if shown != intent:
+            verdict, shown = rule.tampered(), _unshared(intent)
+        judged.append(verdict)
     return (*(verdict for verdict in own if verdict.outcome is not Outcome.PASS), *judged)
+
+
+def _unshared(intent: OrderIntent) -> OrderIntent:
+    """The same intent, made of copies: a frozen struct can be changed by force, and these are kept and stored."""
+    replaces = intent.replaces
+    return msgspec.structs.replace(
+        intent,
+        request=copy(intent.request),
+        instrument=copy(intent.instrument),
+        replaces=copy(replaces) if replaces is not None else None,
+    )
 
 
 def open_after(intent: OrderIntent) -> Decimal:
@@ -72,11 +98,11 @@ def lets_out(view: LedgerView, request: OrderRequest, quantity: Decimal) -> bool
     if state is TradingState.ACTIVE:
         return True
     if state is TradingState.REDUCE_ONLY:
-        return view.reduces(request, quantity)
+        return view.reduces_where_restrained(request, quantity)
     if request.liquidation_id is None or not view.is_liquidating(request.liquidation_id):
         return False
     own = view.account(request.account_id).trading_state
-    return own is not TradingState.CANCEL_ONLY and view.reduces(request, quantity)
+    return own is not TradingState.CANCEL_ONLY and view.reduces_where_restrained(request, quantity)
 
 
 def _trading_state_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:

@@ -320,6 +320,9 @@ class _Onlooker:
     def covers(self, request: OrderRequest, now: datetime) -> bool:
         return True
 
+    def tampered(self) -> Verdict:
+        raise AssertionError("an onlooker changes nothing")
+
     def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
         self._shown = (intent, view)
         return passed(self.key)

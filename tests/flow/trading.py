@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from oms_app.flow.amendment import Amendment
+from oms_app.flow.consequences import act_on_triggers
 from oms_app.flow.control import Control
 from oms_app.flow.desk import Desk
 from oms_app.flow.intake import Intake, OrderDraft, PlaceResult
@@ -24,6 +27,7 @@ from oms_kernel.domain.ids import ConnectionId, LedgerId, TenantId
 from oms_kernel.domain.instrument import AssetClass
 from oms_kernel.domain.order import Order, OrderType, Side, TimeInForce
 from oms_kernel.guard import Guard, GuardedRule
+from oms_kernel.terms import Terms
 from oms_kernel.testkit.builders import ACCOUNT_ID, BROKER_ACCOUNT_ID, NOON, a_quote, a_uuid, an_instrument
 from oms_kernel.watchdog import Watchdog
 
@@ -42,7 +46,14 @@ CAPABILITIES = BrokerCapabilities(
 class Trading:
     """`trading.place(quantity=5)` is a market order of ACME; time moves by `wait`."""
 
-    def __init__(self, rules: Sequence[Any] = (), watchdog: Watchdog | None = None) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Any] = (),
+        watchdog: Watchdog | None = None,
+        *,
+        monitors: Sequence[Any] = (),
+        terms: Terms = Terms(),  # noqa: B008
+    ) -> None:
         self.now: datetime = NOON
         self.instrument = an_instrument()
         self.store = MemoryStore(lambda: self.now)
@@ -60,6 +71,8 @@ class Trading:
         self.connect()
         self.store.put_quote(a_quote(self.instrument, at=NOON + timedelta(days=1)))
         self.rules = list(rules)
+        self.monitors = list(monitors)
+        self.terms = terms
         self.watchdog = watchdog or Watchdog()
         self._counter = itertools.count(1)
         self.principal = Principal(principal_id="user:test", tenant_id=TENANT, scopes=frozenset())
@@ -71,6 +84,8 @@ class Trading:
         return Desk(
             self.store,
             make_rules=self._make_rules,
+            make_monitors=self._make_monitors,
+            after_work=act_on_triggers,
             capabilities=lambda broker: CAPABILITIES if broker == "sim_broker" else None,
             new_id=lambda: str(uuid.UUID(int=next(self._counter))),
         )
@@ -87,13 +102,15 @@ class Trading:
         self.control = Control(desk, directory)
 
     def _make_rules(self, config: LedgerConfig) -> list[RememberingRule]:
-        return [
-            GuardedRule(
-                f"limit-{index}", f"plugin-{rule.name}", rule.name, Gate.RISK, None, rule,
-                Guard(f"plugin-{rule.name}", self.watchdog),
-            )
-            for index, rule in enumerate(self.rules)
-        ]  # fmt: skip
+        return [self._guarded(f"limit-{index}", rule) for index, rule in enumerate(self.rules)]
+
+    def _make_monitors(self, config: LedgerConfig) -> list[GuardedRule]:
+        return [self._guarded(f"watch-{index}", monitor) for index, monitor in enumerate(self.monitors)]
+
+    def _guarded(self, limit_id: str, rule: Any) -> GuardedRule:
+        terms = msgspec.structs.replace(self.terms, limit_id=limit_id, version=1)
+        guard = Guard(f"plugin-{rule.name}", self.watchdog)
+        return GuardedRule(limit_id, f"plugin-{rule.name}", rule.name, Gate.RISK, terms, rule, guard)
 
     def connect(self, token: int = 1) -> None:
         """The broker session is ready under this lease token."""

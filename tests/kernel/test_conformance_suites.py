@@ -57,7 +57,7 @@ class SoundRule:
         if view.market.fresh(intent.request.instrument_id) is None:
             return Verdict(rule=self.name, outcome=Outcome.DENY, code="no_quote")
         if intent.request.quantity <= self.most:
-            return passed(self.name)
+            return passed(self.name, observed=intent.request.quantity, limit=self.most, unit="units")
         return self.deny(intent)
 
     def deny(self, intent: Any) -> Any:
@@ -69,6 +69,7 @@ class SoundRule:
             observed=intent.request.quantity,
             limit=self.most,
             unit="units",
+            would_pass=f"a quantity of at most {self.most}",
         )
 
     def initial_state(self) -> Any:
@@ -116,6 +117,51 @@ class ReadsTheClock(SoundRule):
 class HidesFigures(SoundRule):
     def deny(self, intent: Any) -> Any:
         return Verdict(rule=self.name, outcome=Outcome.DENY, code="too_much", message="too much")
+
+
+class OffersNothing(SoundRule):
+    def deny(self, intent: Any) -> Any:
+        return msgspec.structs.replace(super().deny(intent), would_pass="")
+
+
+class PassesWithoutFigures(SoundRule):
+    def assess(self, intent: Any, view: Any, state: Any) -> Any:
+        verdict = super().assess(intent, view, state)
+        return passed(self.name) if verdict.outcome is Outcome.PASS else verdict
+
+
+class TurnsItsFiguresRound(SoundRule):
+    def assess(self, intent: Any, view: Any, state: Any) -> Any:
+        verdict = super().assess(intent, view, state)
+        return msgspec.structs.replace(verdict, observed=verdict.limit, limit=verdict.observed)
+
+
+class CountsWithFloats(SoundRule):
+    def deny(self, intent: Any) -> Any:
+        return msgspec.structs.replace(super().deny(intent), inputs={"share": 0.5})
+
+
+class KnowsOnlyNewOrders(SoundRule):
+    def assess(self, intent: Any, view: Any, state: Any) -> Any:
+        return None if intent.replaces is not None else super().assess(intent, view, state)
+
+
+class ChangesTheOrder(SoundRule):
+    def assess(self, intent: Any, view: Any, state: Any) -> Any:
+        verdict = super().assess(intent, view, state)
+        msgspec.structs.force_setattr(intent.request, "quantity", Decimal(1))
+        return verdict
+
+
+class ChangesTheBook(SoundRule):
+    def assess(self, intent: Any, view: Any, state: Any) -> Any:
+        msgspec.structs.force_setattr(view.account(intent.request.account_id), "base_currency", "EUR")
+        return super().assess(intent, view, state)
+
+
+class TriggersNonsense(SoundRule):
+    def fold(self, state: Any, event: Any) -> Any:
+        return {"orders": state["orders"] + 1}, ("nonsense",)
 
 
 class HasNoCode(SoundRule):
@@ -187,6 +233,14 @@ def test_a_sound_rule_passes_every_case() -> None:
         (Counts, "test_it_keeps_nothing_in_itself"),
         (ReadsTheClock, "test_the_same_inputs_give_the_same_verdict"),
         (HidesFigures, "test_its_denial_shows_observed_limit_and_unit"),
+        (OffersNothing, "test_its_denial_says_what_would_pass"),
+        (PassesWithoutFigures, "test_what_it_passes_shows_its_figures_too"),
+        (TurnsItsFiguresRound, "test_its_figures_say_the_same_as_its_word"),
+        (CountsWithFloats, "test_its_verdicts_can_be_stored"),
+        (KnowsOnlyNewOrders, "test_it_judges_new_terms_of_an_order_too"),
+        (ChangesTheOrder, "test_it_changes_nothing_that_it_is_shown"),
+        (ChangesTheBook, "test_it_changes_nothing_that_it_is_shown"),
+        (TriggersNonsense, "test_it_changes_no_state_in_place"),
         (HasNoCode, "test_it_denies_what_it_forbids_with_a_code_and_a_sentence"),
         (ChangesItsState, "test_it_changes_no_state_in_place"),
         (ChangesItsStateWhenAsked, "test_it_changes_no_state_in_place"),

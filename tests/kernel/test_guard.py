@@ -10,9 +10,9 @@ import pytest
 
 from oms_kernel.contracts.plugin import NoParams, Secret
 from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
-from oms_kernel.domain.ids import AccountId
 from oms_kernel.guard import PLUGIN_FAILED, PLUGIN_QUARANTINED, FoldFailed, Guard, GuardedRule, guard_rule
 from oms_kernel.registry import Registered
+from oms_kernel.terms import Terms
 
 DENIED = Verdict(
     rule="whatever",
@@ -53,7 +53,7 @@ class Counts:
 
 
 def guarded(rule: Any, name: str = "too_much") -> GuardedRule:
-    return GuardedRule("row-1", "acme", name, Gate.RISK, None, rule)
+    return GuardedRule("row-1", "acme", name, Gate.RISK, Terms(), rule)
 
 
 def test_a_pass_is_completed_with_the_names_that_only_the_host_knows() -> None:
@@ -69,9 +69,8 @@ def test_a_denial_keeps_its_figures_and_gets_the_registered_name() -> None:
 
 
 def test_a_compliance_check_denies_at_the_compliance_gate() -> None:
-    rule = GuardedRule("k", "acme", "c", Gate.COMPLIANCE, AccountId("a"), Answers(DENIED))
+    rule = GuardedRule("k", "acme", "c", Gate.COMPLIANCE, Terms(), Answers(DENIED))
     assert rule.assess(None, None, None).gate is Gate.COMPLIANCE  # type: ignore[arg-type]
-    assert rule.account_id == "a"
 
 
 @pytest.mark.parametrize(
@@ -166,8 +165,8 @@ def test_a_quarantined_rule_with_memory_is_not_called_and_does_not_judge_by_an_i
 
 def test_calls_errors_and_latency_of_all_rules_of_a_plugin_are_summed() -> None:
     guard = Guard("acme")
-    one = GuardedRule("1", "acme", "a", Gate.RISK, None, Answers(passed("a")), guard)
-    two = GuardedRule("2", "acme", "b", Gate.RISK, None, Answers(KeyError("gone")), guard)
+    one = GuardedRule("1", "acme", "a", Gate.RISK, Terms(), Answers(passed("a")), guard)
+    two = GuardedRule("2", "acme", "b", Gate.RISK, Terms(), Answers(KeyError("gone")), guard)
     for rule in (one, one, two):
         rule.assess(None, None, None)  # type: ignore[arg-type]
     assert (guard.calls, guard.errors, guard.last_error) == (3, 1, "KeyError: 'gone'")
@@ -247,7 +246,7 @@ class Limit:
 
 def made_from(params: object) -> Verdict:
     registered = Registered(name="limit", plugin="acme", distribution="acme", contributed=Limit)
-    rule = guard_rule(registered, params, key="1", gate=Gate.RISK, account_id=None, guard=Guard("acme"))
+    rule = guard_rule(registered, params, key="1", gate=Gate.RISK, terms=Terms(), guard=Guard("acme"))
     return rule.assess(None, None, None)  # type: ignore[arg-type]
 
 

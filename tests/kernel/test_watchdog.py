@@ -15,6 +15,7 @@ import pytest
 
 from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
 from oms_kernel.guard import Guard, GuardedRule, RuleHung
+from oms_kernel.terms import Terms
 from oms_kernel.watchdog import PluginHung, Watchdog, plugins_in_report, read_hang_report
 
 pytestmark = [
@@ -62,7 +63,7 @@ class Does:
 
 
 def guarded(deed: Any, watchdog: Watchdog) -> GuardedRule:
-    return GuardedRule("k", "acme", "does", Gate.RISK, None, Does(deed), Guard("acme", watchdog))
+    return GuardedRule("k", "acme", "does", Gate.RISK, Terms(), Does(deed), Guard("acme", watchdog))
 
 
 def spin() -> None:
@@ -133,6 +134,7 @@ def test_a_process_that_stood_still_is_not_the_plugins_fault() -> None:
 import os, signal, time
 from oms_kernel.domain.decision import Gate, passed
 from oms_kernel.guard import Guard, GuardedRule
+from oms_kernel.terms import Terms
 from oms_kernel.watchdog import Watchdog
 
 class Rule:
@@ -145,7 +147,7 @@ class Rule:
 
 watchdog = Watchdog()
 watchdog.start()
-verdict = GuardedRule("k", "p", "r", Gate.RISK, None, Rule(), Guard("p", watchdog)).assess(None, None, None)
+verdict = GuardedRule("k", "p", "r", Gate.RISK, Terms(), Rule(), Guard("p", watchdog)).assess(None, None, None)
 print(verdict.outcome.value, flush=True)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
@@ -227,6 +229,7 @@ import sys, threading, time
 from pathlib import Path
 from oms_kernel.domain.decision import Gate, passed
 from oms_kernel.guard import Guard, GuardedRule
+from oms_kernel.terms import Terms
 from oms_kernel.watchdog import Watchdog
 
 class Rule:
@@ -240,7 +243,7 @@ watchdog = Watchdog(report_path=Path(sys.argv[1]), fatal_s=float(sys.argv[2]))
 watchdog.start()
 
 def rule(plugin, deed):
-    return GuardedRule("k", plugin, "r", Gate.RISK, None, Rule(deed), Guard(plugin, watchdog))
+    return GuardedRule("k", plugin, "r", Gate.RISK, Terms(), Rule(deed), Guard(plugin, watchdog))
 
 {body}
 """
