@@ -13,9 +13,10 @@ import msgspec
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingAccount
 from oms_kernel.domain.breaks import Break, BreakKey
+from oms_kernel.domain.controls import Breach, EquityMark, KillSwitch, Liquidation
 from oms_kernel.domain.errors import CorruptLog
 from oms_kernel.domain.fill import Fill
-from oms_kernel.domain.folds import FOLDS
+from oms_kernel.domain.folds import FOLDS, OPEN
 from oms_kernel.domain.ids import (
     AccountId,
     BreakId,
@@ -39,6 +40,7 @@ from oms_kernel.domain.money import ZERO, add, subtract
 from oms_kernel.domain.order import NET_BOOK, Order, Side
 from oms_kernel.domain.past import Past
 from oms_kernel.domain.position import Position
+from oms_kernel.domain.totals import NO_VALUE, NOTHING_MOVED, NOTHING_OPEN, MovedCash, OpenQuantity, OpenValue, standing
 
 ExecutionKey = tuple[BrokerAccountId, ExecId]
 Figures = tuple[Decimal, Decimal]
@@ -48,11 +50,9 @@ HoldingKey = tuple[AccountId, InstrumentId]
 SideKey = tuple[AccountId, InstrumentId, Side]
 
 
-class OpenQuantity(msgspec.Struct, frozen=True):
-    """Worst-case open quantity of one side and how many orders make it up."""
-
-    quantity: Decimal = ZERO
-    orders: int = 0
+BookKey = tuple[AccountId, str]
+"""An account and one of its sub-books; NET is the account as a whole."""
+BookSideKey = tuple[AccountId, str, InstrumentId, Side]
 
 
 class DayCounters(msgspec.Struct, frozen=True):
@@ -91,12 +91,22 @@ class Book:
         """Executions of each holding in the order in which they were booked."""
         self.open_orders: Grouped[SideKey, OrderId, int] = Grouped(base.open_orders if base else None)
         self.open_quantity: Layered[SideKey, OpenQuantity] = Layered(base.open_quantity if base else None)
+        self.book_quantity: Layered[BookSideKey, OpenQuantity] = Layered(base.book_quantity if base else None)
+        """The same as `open_quantity` by sub-book: a strategy's own, MANUAL, EXTERNAL."""
+        self.open_values: Grouped[BookKey, str, OpenValue] = Grouped(base.open_values if base else None)
+        """What is open by currency, of NET and of each sub-book."""
+        self.holdings: Grouped[BookKey, InstrumentId, int] = Grouped(base.holdings if base else None)
+        """Instruments of which a book holds something or has open orders."""
         self.doubts: Grouped[HoldingKey, OrderId, int] = Grouped(base.doubts if base else None)
         """Orders in doubt: their instrument takes only what reduces."""
         self.unsettled: Grouped[str, OrderId, int] = Grouped(base.unsettled if base else None)
         """By connection: orders with a request that is to be sent, sent or in doubt."""
         self.positions: Layered[PositionKey, Position] = Layered(base.positions if base else None)
         self.cash: Layered[tuple[AccountId, str], Decimal] = Layered(base.cash if base else None)
+        self.currencies: Grouped[AccountId, str, int] = Grouped(base.currencies if base else None)
+        """Currencies in which cash of an account ever moved."""
+        self.moved_cash: Layered[tuple[AccountId, str], MovedCash] = Layered(base.moved_cash if base else None)
+        """Deposits and withdrawals since the account's equity was marked."""
         self.days: Layered[tuple[AccountId, str], DayCounters] = Layered(base.days if base else None)
         self.past_days: Layered[tuple[AccountId, str, date], DayCounters] = Layered(base.past_days if base else None)
         """The counters of ended risk days: a correction or bust restates them."""
@@ -106,6 +116,18 @@ class Book:
         self.open_breaks: Grouped[BrokerAccountId, BreakKey, BreakId] = Grouped(base.open_breaks if base else None)
         self.quarantined: Layered[str, str] = Layered(base.quarantined if base else None)
         """Plugin -> why it was quarantined; an empty reason after its release."""
+        self.breaches: Layered[EventId, Breach] = Layered(base.breaches if base else None)
+        self.open_breaches: Grouped[str, str, EventId] = Grouped(base.open_breaches if base else None)
+        """By limit: key of each breach that nobody has closed -> its id."""
+        self.kill_switches: Layered[EventId, KillSwitch] = Layered(base.kill_switches if base else None)
+        self.active_switches: Grouped[str, EventId, int] = Grouped(base.active_switches if base else None)
+        """Kill switches that hold, in the group "open"."""
+        self.liquidations: Layered[EventId, Liquidation] = Layered(base.liquidations if base else None)
+        self.running_liquidations: Grouped[str, EventId, int] = Grouped(base.running_liquidations if base else None)
+        """Liquidations that still close positions, in the group "open"."""
+        self.equity_marks: Layered[AccountId, EquityMark] = Layered(base.equity_marks if base else None)
+        self.touched: list[HoldingKey] | None = [] if base else None
+        """Holdings whose position or open quantity this overlay changed, in that order; a committed book keeps none."""
         self.ended: list[OrderId] = []
         """Orders in the order in which they ended, until they are packed."""
         self.booked: list[ExecutionKey] = []
@@ -165,6 +187,18 @@ class Book:
         """A book's holding, or None when it never traded."""
         return self.positions.get((account_id, book, instrument_id))
 
+    def switches(self) -> Iterator[KillSwitch]:
+        """The kill switches that hold, oldest first."""
+        return (self.kill_switches[switch_id] for switch_id, _ in self.active_switches.entries(OPEN))
+
+    def liquidating(self) -> Iterator[Liquidation]:
+        """The liquidations that still close positions, oldest first."""
+        return (self.liquidations[found] for found, _ in self.running_liquidations.entries(OPEN))
+
+    def open_breach(self, limit_id: str, key: str) -> EventId | None:
+        """The breach of a limit with this key that nobody has closed, or None."""
+        return next((found for known, found in self.open_breaches.entries(limit_id) if known == key), None)
+
     def in_doubt(self, account_id: AccountId, instrument_id: InstrumentId) -> bool:
         """Whether an order of this holding is in doubt."""
         return any(True for _ in self.doubts.entries((account_id, instrument_id)))
@@ -179,8 +213,7 @@ class Book:
             return
         request = order.request
         side_key = (request.account_id, request.instrument_id, request.side)
-        total = self.open_quantity.get(side_key) or _NOTHING_OPEN
-        self.open_quantity[side_key] = OpenQuantity(add(total.quantity, order.worst_case_quantity), total.orders + 1)
+        self._count_open(order, NOTHING_OPEN, standing(order))
         self.open_orders.add(side_key, order.order_id, 1)
         if order.in_doubt:
             self.doubts.add((request.account_id, request.instrument_id), order.order_id, 1)
@@ -193,24 +226,63 @@ class Book:
         self.orders[order.order_id] = order
         request = order.request
         holding = (request.account_id, request.instrument_id)
-        side_key = (request.account_id, request.instrument_id, request.side)
-        before = old.worst_case_quantity if old else ZERO
-        after = order.worst_case_quantity
         was_open = old is not None and old.status not in TERMINAL
         is_open = order.status not in TERMINAL
-        if before != after or was_open != is_open:
-            total = self.open_quantity.get(side_key) or _NOTHING_OPEN
-            self.open_quantity[side_key] = OpenQuantity(
-                add(total.quantity, subtract(after, before)), total.orders + is_open - was_open
-            )
+        if old is None or was_open != is_open or (is_open and _counts_otherwise(old, order)):
+            before, after = standing(old), standing(order)
+            if before != after:
+                self._count_open(order, before, after)
         if not is_open and (was_open or old is None):
             self.ended.append(order.order_id)
         if is_open != was_open:
+            side_key = (request.account_id, request.instrument_id, request.side)
             _keep(self.open_orders, side_key, order.order_id, is_open)
         if order.in_doubt != (old is not None and old.in_doubt):
             _keep(self.doubts, holding, order.order_id, order.in_doubt)
         if _is_unsettled(order) != (old is not None and _is_unsettled(old)):
             _keep(self.unsettled, order.connection_id, order.order_id, _is_unsettled(order))
+
+    def _count_open(self, order: Order, before: OpenQuantity, after: OpenQuantity) -> None:
+        """Let the sums of what is open follow one order."""
+        request = order.request
+        account_id, instrument_id, side, own = request.account_id, request.instrument_id, request.side, order.book
+        side_key, own_key = (account_id, instrument_id, side), (account_id, own, instrument_id, side)
+        net = self.open_quantity.get(side_key) or NOTHING_OPEN
+        self.open_quantity[side_key] = net = net.changed(before, after)
+        of_own = self.book_quantity.get(own_key) or NOTHING_OPEN
+        self.book_quantity[own_key] = of_own = of_own.changed(before, after)
+        for key in ((account_id, NET_BOOK), (account_id, own)):
+            sums = self.open_values.find(key, order.currency) or NO_VALUE
+            self.open_values.add(key, order.currency, sums.changed(before, after))
+        if before.orders != after.orders:
+            self._hold(account_id, NET_BOOK, instrument_id)
+            self._hold(account_id, own, instrument_id)
+        if self.touched is not None:
+            self.touched.append((account_id, instrument_id))
+
+    def _hold(self, account_id: AccountId, book: str, instrument_id: InstrumentId) -> None:
+        """Keep the list of what a book holds or has open orders of."""
+        key = (account_id, book)
+        position = self.positions.get((account_id, book, instrument_id))
+        wanted = (position is not None and position.is_open) or any(
+            self.opened(account_id, book, instrument_id, side).orders for side in Side
+        )
+        if wanted is not (self.holdings.find(key, instrument_id) is not None):
+            _keep(self.holdings, key, instrument_id, wanted)
+
+    def opened(self, account_id: AccountId, book: str, instrument_id: InstrumentId, side: Side) -> OpenQuantity:
+        """What is open on one side, of the whole account (NET) or of one of its sub-books."""
+        if book == NET_BOOK:
+            return self.open_quantity.get((account_id, instrument_id, side)) or NOTHING_OPEN
+        return self.book_quantity.get((account_id, book, instrument_id, side)) or NOTHING_OPEN
+
+    def put_position(self, position: Position) -> None:
+        """Store a position, and keep the list of what its book holds."""
+        account_id, book, instrument_id = position.account_id, position.book, position.instrument_id
+        self.positions[account_id, book, instrument_id] = position
+        self._hold(account_id, book, instrument_id)
+        if self.touched is not None:
+            self.touched.append((account_id, instrument_id))
 
     def book_fill(self, fill: Fill, seq: int) -> None:
         """Put a new execution into positions, cash and the day's counters."""
@@ -221,7 +293,7 @@ class Book:
         net = self.positions.get((fill.account_id, NET_BOOK, fill.instrument_id))
         for book in (NET_BOOK, fill.book):
             position = self.positions.get((fill.account_id, book, fill.instrument_id)) or _flat(fill, book)
-            self.positions[fill.account_id, book, fill.instrument_id] = position.apply(fill)
+            self.put_position(position.apply(fill))
         realised = subtract(
             self.positions[fill.account_id, NET_BOOK, fill.instrument_id].realised_pnl,
             net.realised_pnl if net else ZERO,
@@ -254,8 +326,8 @@ class Book:
             for book in (NET_BOOK, fill.book):
                 if book in rebuilt:
                     rebuilt[book] = rebuilt[book].apply(fill)
-        for book, position in rebuilt.items():
-            self.positions[account_id, book, instrument_id] = position
+        for position in rebuilt.values():
+            self.put_position(position)
         was, now = _effect(old), _effect(new)
         self.move_cash(account_id, currency, subtract(now[0], was[0]))
         self.count(
@@ -288,7 +360,27 @@ class Book:
 
     def move_cash(self, account_id: AccountId, currency: str, amount: Decimal) -> None:
         """Add a signed amount to the account's cash."""
-        self.cash[account_id, currency] = add(self.cash.get((account_id, currency)) or ZERO, amount)
+        had = self.cash.get((account_id, currency))
+        if had is None:
+            self.currencies.add(account_id, currency, 1)
+        self.cash[account_id, currency] = add(had or ZERO, amount)
+
+    def deposit(self, account_id: AccountId, currency: str, amount: Decimal) -> None:
+        """Move cash without a trade: it is no part of the day's result. Negative: a withdrawal."""
+        self.move_cash(account_id, currency, amount)
+        if self.equity_marks.get(account_id) is not None:
+            moved = self.moved_cash.get((account_id, currency)) or NOTHING_MOVED
+            self.moved_cash[account_id, currency] = MovedCash(add(moved.in_day, amount), add(moved.since_mark, amount))
+
+    def mark_equity(self, account_id: AccountId, mark: EquityMark) -> None:
+        """Store a mark; deposits count anew from it on, those of the day from the first mark of a risk day on."""
+        last = self.equity_marks.get(account_id)
+        is_new_day = last is None or last.risk_date != mark.risk_date
+        for currency, _ in self.currencies.entries(account_id):
+            moved = self.moved_cash.get((account_id, currency))
+            if moved is not None:
+                self.moved_cash[account_id, currency] = MovedCash(ZERO if is_new_day else moved.in_day, ZERO)
+        self.equity_marks[account_id] = mark
 
     def count(self, account_id: AccountId, currency: str, risk_date: str, **changes: Any) -> None:
         """Add to the account's counters of a risk day: the present one, a new one that ends it, or one that ended."""
@@ -312,7 +404,14 @@ class Book:
         return self.past_days.get((account_id, currency, day)) or DayCounters(risk_date=day)
 
 
-_NOTHING_OPEN = OpenQuantity()
+def _counts_otherwise(old: Order, new: Order) -> bool:
+    """Whether anything changed that the sums of what is open depend on."""
+    return (
+        old.quantity is not new.quantity
+        or old.filled_quantity is not new.filled_quantity
+        or old.replace is not new.replace
+        or old.reservation is not new.reservation
+    )
 
 
 def _counted(counters: DayCounters, changes: dict[str, Any]) -> DayCounters:
@@ -323,11 +422,11 @@ def _counted(counters: DayCounters, changes: dict[str, Any]) -> DayCounters:
     return msgspec.structs.replace(counters, **sums)
 
 
-def _keep(group: "Grouped[Any, OrderId, int]", key: Any, order_id: OrderId, wanted: bool) -> None:
+def _keep(group: "Grouped[Any, Any, int]", key: Any, member: Any, wanted: bool) -> None:
     if wanted:
-        group.add(key, order_id, 1)
+        group.add(key, member, 1)
     else:
-        group.remove(key, order_id)
+        group.remove(key, member)
 
 
 def _is_unsettled(order: Order) -> bool:

@@ -119,6 +119,15 @@ class Grouped(Generic[G, K, V]):
         if self.base is not None:
             self.removed.setdefault(group, {})[key] = None
 
+    def find(self, group: G, key: K) -> V | None:
+        """One entry of a group, or None; of groups that have nothing packed below them."""
+        entries = self.added.get(group)
+        found = entries.get(key) if entries is not None else None
+        if found is not None or self.base is None:
+            return found
+        removed = self.removed.get(group)
+        return None if removed is not None and key in removed else self.base.find(group, key)
+
     def entries(self, group: G) -> Iterator[tuple[K, V]]:
         """The entries of one group, oldest first."""
         added = self.added.get(group, {})

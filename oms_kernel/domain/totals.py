@@ -1,0 +1,92 @@
+"""One order in, what it adds to the sums of what is open out; a book keeps those sums exact, so that no rule counts.
+
+Sums are of exact products: nothing here rounds, so that what an order added is what it takes away again.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from oms_kernel.domain.lifecycle import TERMINAL, is_open_request
+from oms_kernel.domain.money import ONE, ZERO, add, multiply, subtract
+from oms_kernel.domain.order import Order
+
+
+class OpenQuantity(msgspec.Struct, frozen=True):
+    """Worst-case open quantity of one side, how many orders make it up, and what they are worth.
+
+    value: in the instrument's currency, of the orders whose price is known. unpriced: how many have none.
+    """
+
+    quantity: Decimal = ZERO
+    orders: int = 0
+    value: Decimal = ZERO
+    unpriced: int = 0
+
+    def changed(self, before: "OpenQuantity", after: "OpenQuantity") -> "OpenQuantity":
+        """These sums, after one order that counted as `before` counts as `after`."""
+        return OpenQuantity(
+            add(self.quantity, subtract(after.quantity, before.quantity)),
+            self.orders + after.orders - before.orders,
+            add(self.value, subtract(after.value, before.value)),
+            self.unpriced + after.unpriced - before.unpriced,
+        )
+
+
+class OpenValue(msgspec.Struct, frozen=True):
+    """The open orders of a book in one currency: how many, what those with a price are worth, how many have none."""
+
+    orders: int = 0
+    value: Decimal = ZERO
+    unpriced: int = 0
+
+    def changed(self, before: OpenQuantity, after: OpenQuantity) -> "OpenValue":
+        """These sums, after one order that counted as `before` counts as `after`."""
+        return OpenValue(
+            self.orders + after.orders - before.orders,
+            add(self.value, subtract(after.value, before.value)),
+            self.unpriced + after.unpriced - before.unpriced,
+        )
+
+
+class MovedCash(msgspec.Struct, frozen=True):
+    """Cash of one currency that moved without a trade: since the account's risk day was marked, and since any mark."""
+
+    in_day: Decimal = ZERO
+    since_mark: Decimal = ZERO
+
+
+NOTHING_OPEN = OpenQuantity()
+NO_VALUE = OpenValue()
+NOTHING_MOVED = MovedCash()
+
+
+def standing(order: Order | None) -> OpenQuantity:
+    """What one order counts as: nothing once it ended, and the worst of old and new terms while a replace is open."""
+    if order is None or order.status in TERMINAL:
+        return NOTHING_OPEN
+    quantity = order.worst_case_quantity
+    if not quantity:
+        return _OPEN_AND_FILLED
+    value = _value(order.quantity, order.reservation.price, order)
+    replace = order.replace
+    if value is not None and replace is not None and is_open_request(replace.status):
+        changed = _value(replace.quantity, replace.reservation.price, order)
+        value = max(value, changed) if changed is not None else None
+    if value is None:
+        return OpenQuantity(quantity, 1, ZERO, 1)
+    return OpenQuantity(quantity, 1, value, 0)
+
+
+_OPEN_AND_FILLED = OpenQuantity(ZERO, 1, ZERO, 0)
+
+
+def _value(total: Decimal, price: Decimal | None, order: Order) -> Decimal | None:
+    """What is left of a total at this price, unsigned."""
+    if price is None:
+        return None
+    left = subtract(total, order.filled_quantity)
+    if left <= 0:
+        return ZERO
+    value = multiply(left, price.copy_abs())
+    return value if order.multiplier == ONE else multiply(value, order.multiplier)
