@@ -6,6 +6,7 @@ of the batch changed is valued anew, nothing else. They are exact, so that follo
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from typing import NamedTuple
 
 from oms_kernel.contracts.rules import Exposures, OpenTotals, WorstCase
 from oms_kernel.domain.book import Book, HoldingKey
@@ -16,9 +17,22 @@ from oms_kernel.domain.scope import Scope
 from oms_kernel.domain.totals import NO_VALUE, NOTHING_OPEN, OpenQuantity, OpenValue, standing
 from oms_kernel.valuation import Valuation
 
-Worth = tuple[Decimal, Decimal, Decimal, Decimal]
-"""Of one holding in the base currency: the larger of long and short, long, short, and what is held (signed)."""
-_NOTHING: Worth = (ZERO, ZERO, ZERO, ZERO)
+
+class Worth(NamedTuple):
+    """Of one holding in the base currency, worst case: its shares of the sums of the scope."""
+
+    gross: Decimal
+    long: Decimal
+    short: Decimal
+    high: Decimal
+    """With every open buy filled, signed."""
+    low: Decimal
+    """With every open sell filled, signed."""
+    held: Decimal
+    """The position alone, at its signed mark."""
+
+
+_NOTHING = Worth(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 MIXED = "one base currency of all accounts"
 """What is missing where the accounts of a scope are kept in several currencies."""
 
@@ -26,29 +40,59 @@ MIXED = "one base currency of all accounts"
 class Sums:
     """The worths of the holdings of one scope and their sums, as of a moment of the batch."""
 
-    __slots__ = ("gross", "held", "long", "missing", "seen", "seq", "short", "worths")
+    __slots__ = ("missing", "seen", "seq", "total", "worths")
 
     def __init__(self) -> None:
         self.worths: dict[HoldingKey, Worth] = {}
         self.missing: dict[HoldingKey, str] = {}
         """Holdings that have no value -> the instrument or currency that has no price."""
-        self.gross = self.long = self.short = self.held = ZERO
+        self.total = _NOTHING
         self.seen = 0
         self.seq = 0
 
     def put(self, holding: HoldingKey, worth: Worth | str) -> None:
         """Let a holding have this worth from now on."""
         self.missing.pop(holding, None)
-        gross, long, short, held = self.worths.pop(holding, _NOTHING)
+        before = self.worths.pop(holding, None)
+        if before is not None:
+            self.total = _less(self.total, before)
         if isinstance(worth, str):
             self.missing[holding] = worth
-            worth = _NOTHING
         elif worth is not _NOTHING:
             self.worths[holding] = worth
-        self.gross = add(self.gross, subtract(worth[0], gross))
-        self.long = add(self.long, subtract(worth[1], long))
-        self.short = add(self.short, subtract(worth[2], short))
-        self.held = add(self.held, subtract(worth[3], held))
+            self.total = _more(self.total, worth)
+
+    def without(self, holdings: Iterable[HoldingKey]) -> "Sums":
+        """The sums of the others."""
+        rest = Sums()
+        rest.total, rest.missing = self.total, dict(self.missing)
+        for holding in holdings:
+            rest.missing.pop(holding, None)
+            worth = self.worths.get(holding)
+            if worth is not None:
+                rest.total = _less(rest.total, worth)
+        return rest
+
+    def told(self) -> Exposures:
+        """The sums for a rule."""
+        if self.missing:
+            return Exposures(gross=None, long=None, short=None, missing=next(iter(self.missing.values())))
+        total = self.total
+        return Exposures(
+            gross=quantise(total.gross),
+            long=quantise(total.long),
+            short=quantise(total.short),
+            net_high=quantise(total.high),
+            net_low=quantise(total.low),
+        )
+
+
+def _more(total: Worth, worth: Worth) -> Worth:
+    return Worth(*map(add, total, worth))
+
+
+def _less(total: Worth, worth: Worth) -> Worth:
+    return Worth(*map(subtract, total, worth))
 
 
 class ValuedBook:
@@ -104,22 +148,16 @@ class ValuedBook:
             for account_id in self.accounts(scope) if scope.instrument_id != but else ():
                 holding = (account_id, scope.instrument_id)
                 sums.put(holding, self._worth(holding, name, hidden))
-            return _told(sums.gross, sums.long, sums.short, sums.missing.values())
+            return sums.told()
         sums = self._followed(scope.account_id, name)
         without = [(account_id, but) for account_id in self.accounts(scope)] if but is not None else []
-        again: HoldingKey | None = None
-        if hidden is not None and scope.account_id in (None, hidden.request.account_id):
-            again = (hidden.request.account_id, hidden.request.instrument_id)
-            if again[1] == but or not _is_of(hidden, *again, name):
-                again = None
-            else:
-                without.append(again)
-        if not without:
-            return _told(sums.gross, sums.long, sums.short, sums.missing.values())
-        rest = _Rest(sums, without)
-        if again is not None:
-            rest.put(again, self._worth(again, name, hidden))
-        return _told(rest.gross, rest.long, rest.short, rest.missing())
+        again = _where(hidden, scope, name)
+        if again is not None and again[1] != but:
+            sums = sums.without([*without, again])
+            sums.put(again, self._worth(again, name, hidden))
+        elif without:
+            sums = sums.without(without)
+        return sums.told()
 
     def open_totals(self, scope: Scope, hidden: Order | None) -> OpenTotals:
         """The open orders of the scope."""
@@ -144,7 +182,7 @@ class ValuedBook:
         if any(self._held(*holding, NET_BOOK) for holding in sums.missing):
             return None
         cash = self.converted(self._cash(account_id), into)
-        return None if cash is None else quantise(add(cash, sums.held))
+        return None if cash is None else quantise(add(cash, sums.total.held))
 
     def converted(self, amounts: Iterable[tuple[str, Decimal]], into: str) -> Decimal | None:
         """The sum of amounts in their currencies, in one currency; None: a rate is missing."""
@@ -208,10 +246,10 @@ class ValuedBook:
         if isinstance(unit, str):
             return unit
         size = unit.copy_abs()  # the value at risk of what has a negative price is not negative
-        long, short = add(held, buy), subtract(sell, held)
-        long_worth = multiply(long, size) if long > 0 else ZERO
-        short_worth = multiply(short, size) if short > 0 else ZERO
-        return max(long_worth, short_worth), long_worth, short_worth, multiply(held, unit) if held else ZERO
+        high, low = multiply(add(held, buy), size), multiply(subtract(held, sell), size)
+        long = high if high > 0 else ZERO
+        short = low.copy_negate() if low < 0 else ZERO
+        return Worth(max(long, short), long, short, high, low, multiply(held, unit) if held else ZERO)
 
     def _held(self, account_id: AccountId, instrument_id: InstrumentId, name: str) -> Decimal:
         position = self._book.positions.get((account_id, name, instrument_id))
@@ -229,40 +267,12 @@ class ValuedBook:
         return self._accounts
 
 
-class _Rest:
-    """Sums without some of their holdings."""
-
-    def __init__(self, sums: Sums, without: list[HoldingKey]) -> None:
-        self.gross, self.long, self.short = sums.gross, sums.long, sums.short
-        self._missing = sums.missing
-        self._without = without
-        self._more = ""
-        for holding in without:
-            worth = sums.worths.get(holding)
-            if worth is not None:
-                self.gross = subtract(self.gross, worth[0])
-                self.long = subtract(self.long, worth[1])
-                self.short = subtract(self.short, worth[2])
-
-    def put(self, holding: HoldingKey, worth: Worth | str) -> None:
-        """Count a holding after all."""
-        if isinstance(worth, str):
-            self._more = worth
-            return
-        self.gross, self.long = add(self.gross, worth[0]), add(self.long, worth[1])
-        self.short = add(self.short, worth[2])
-
-    def missing(self) -> list[str]:
-        """What has no price among what is left."""
-        left = [text for holding, text in self._missing.items() if holding not in self._without]
-        return [*left, self._more] if self._more else left
-
-
-def _told(gross: Decimal, long: Decimal, short: Decimal, missing: Iterable[str]) -> Exposures:
-    first = next(iter(missing), None)
-    if first is not None:
-        return Exposures(gross=None, long=None, short=None, missing=first)
-    return Exposures(gross=quantise(gross), long=quantise(long), short=quantise(short))
+def _where(hidden: Order | None, scope: Scope, name: str) -> HoldingKey | None:
+    """The holding of a scope in which the hidden order is counted; None: it is not."""
+    if hidden is None or scope.account_id not in (None, hidden.request.account_id):
+        return None
+    holding = (hidden.request.account_id, hidden.request.instrument_id)
+    return holding if _is_of(hidden, *holding, name) else None
 
 
 def _is_of(order: Order, account_id: AccountId, instrument_id: InstrumentId, book: str) -> bool:

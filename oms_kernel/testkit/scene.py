@@ -220,7 +220,12 @@ class Scene(Circumstances):
     def view(self) -> LedgerView:
         """The ledger as it is now."""
         return LedgerView(
-            self.state.book, MarketView(now=self.now, quotes=dict(self.quotes)), self.instruments, self.calendars
+            self.state.book,
+            MarketView(now=self.now, quotes=dict(self.quotes)),
+            self.instruments,
+            self.calendars,
+            facts=dict(self.known_facts),
+            links=dict(self.links),
         )
 
     def _assess(self, rule: Any, intent: OrderIntent, view: LedgerView, memory: Any) -> Verdict:
