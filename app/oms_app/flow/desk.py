@@ -29,12 +29,15 @@ from oms_app.store.unit_of_work import (
 )
 from oms_kernel.batch import Batch, LedgerState, RememberingRule, WatchingRule
 from oms_kernel.contracts.broker import BrokerCapabilities
+from oms_kernel.contracts.rules import Link
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import AlertRaised, PluginQuarantined, Recorded, Severity
 from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId, TenantId
 from oms_kernel.domain.past import pack
+from oms_kernel.domain.scope import Scope
 from oms_kernel.engine import Destination
 from oms_kernel.guard import RuleHung
+from oms_kernel.valuation import CurrencyPairs
 from oms_kernel.view import LedgerView
 
 T = TypeVar("T")
@@ -113,6 +116,7 @@ class Turn:
         self.unit = unit
         self.config: LedgerConfig = cache.config
         self.catalogue: InstrumentCatalogue = cache.catalogue
+        self._pairs = cache.pairs
         self.batch = Batch(cache.state, now=unit.now, new_id=desk.new_id)
         self.destinations: dict[tuple[AccountId, bool], Destination] = {}
         """Where orders go, by account and by whether they may wait; what `routing.route` found in this turn."""
@@ -123,13 +127,31 @@ class Turn:
         """The ledger as of the last recorded event, with the batch's one market view."""
         if self._view is None:
             market = self.desk.quotes.view(self.unit, self.batch.now)
-            self._view = LedgerView(self.batch.book, market, self.catalogue.instruments, self.catalogue.calendars)
+            self._view = LedgerView(
+                self.batch.book,
+                market,
+                self.catalogue.instruments,
+                self.catalogue.calendars,
+                links=self.link,
+                pairs=self._pairs,
+            )
         return self._view
 
     @property
     def connections(self) -> dict[ConnectionId, ConnectionState]:
         """The broker connections of the tenant, at most a quarter of a second old; the intent's gate reads afresh."""
         return self.desk.connections.states(self.unit)
+
+    def link(self, account_id: AccountId) -> Link | None:
+        """How the way to the account's broker is; None: it is routed nowhere."""
+        route = self.config.routes.get(account_id)
+        if route is None:
+            return None
+        in_doubt = sum(1 for _ in self.view.doubts(Scope(account_id=account_id)))
+        connection = self.connections.get(route.connection_id)
+        if connection is None:
+            return Link(is_ready=False, in_doubt=in_doubt, detail="not connected")
+        return Link(is_ready=connection.is_ready(self.unit.now), in_doubt=in_doubt, detail=connection.detail)
 
 
 class LedgerCache:
@@ -142,6 +164,7 @@ class LedgerCache:
         self.state = LedgerState()
         self.config: LedgerConfig
         self.catalogue: InstrumentCatalogue
+        self.pairs: CurrencyPairs
         self._config_version = -1
         self._catalogue_version = -1
         self._hung: dict[str, str] = {}
@@ -258,6 +281,7 @@ class LedgerCache:
         """
         if unit.catalogue_version != self._catalogue_version:
             self.catalogue = unit.catalogue()
+            self.pairs = CurrencyPairs.of(self.catalogue.instruments.values())
             self._catalogue_version = unit.catalogue_version
         if is_far_ahead(unit, self.state.book.seq):
             if not self.state.book.seq:
