@@ -47,6 +47,19 @@ def worst_case(order: Order) -> Decimal:
     return max(Decimal(0), max(totals) - order.filled_quantity)
 
 
+def open_worth(order: Order) -> Decimal | None:
+    """What an open order is worth at worst, in its currency; None: its price is not known."""
+    terms = [(order.quantity, order.reservation.price)]
+    if order.replace is not None and order.replace.status in OPEN:
+        terms.append((order.replace.quantity, order.replace.reservation.price))
+    if not worst_case(order):
+        return Decimal(0)
+    if any(price is None for _, price in terms):
+        return None
+    left = [max(Decimal(0), total - order.filled_quantity) * abs(price) for total, price in terms if price is not None]
+    return max(left) * order.multiplier
+
+
 def executions_of(log: Sequence[ev.Recorded]) -> dict[Any, dict[str, Any]]:
     """Every execution with its present figures, in booking order, from the events alone."""
     found: dict[Any, dict[str, Any]] = {}
@@ -72,6 +85,7 @@ def change(entry: dict[str, Any], **fields: Any) -> None:
 def check_book(book: Book, log: Sequence[ev.Recorded], opening_cash: Decimal) -> None:
     """Nothing, when the book agrees with its own orders and with an independent fold of the log's executions."""
     check_open_orders(book)
+    check_sums(book)
     executions = executions_of(log)
     check_executions(book, executions, opening_cash)
     for _, order in book.orders.items():
@@ -103,6 +117,51 @@ def check_open_orders(book: Book) -> None:
     for groups, expected in ((book.open_orders, members), (book.doubts, doubts), (book.unsettled, unsettled)):
         found = {key: {member for member, _ in groups.entries(key)} for key in groups.keys()}
         assert {key: value for key, value in found.items() if value} == dict(expected)
+
+
+def check_sums(book: Book) -> None:
+    """The sums of what is open, and the lists of what is held, are what a recount gives."""
+    sides: dict[Any, list[Order]] = defaultdict(list)
+    values: dict[Any, list[Order]] = defaultdict(list)
+    held: dict[Any, set[Any]] = defaultdict(set)
+    for _, order in book.orders.items():
+        request = order.request
+        if order.status in TERMINAL:
+            continue
+        for name in (NET_BOOK, order.book):
+            sides[request.account_id, name, request.instrument_id, request.side].append(order)
+            values[(request.account_id, name), order.currency].append(order)
+            held[request.account_id, name].add(request.instrument_id)
+    for (account_id, instrument_id, side), total in book.open_quantity.items():
+        check_sum(total, sides.pop((account_id, NET_BOOK, instrument_id, side), []))
+    for key, total in book.book_quantity.items():
+        check_sum(total, sides.pop(key, []))
+    assert not sides, "every side of a book that has open orders has its sum"
+    for group in book.open_values.keys():
+        for currency, total in book.open_values.entries(group):
+            check_worth(total, values.pop((group, currency), []))
+    assert not values, "every book that has open orders has its value"
+    for (account_id, name, instrument_id), position in book.positions.items():
+        if position.quantity:
+            held[account_id, name].add(instrument_id)
+    listed = {group: {instrument for instrument, _ in book.holdings.entries(group)} for group in book.holdings.keys()}
+    assert {group: found for group, found in listed.items() if found} == dict(held)
+    known = {
+        (account_id, one) for account_id in book.currencies.keys() for one, _ in book.currencies.entries(account_id)
+    }
+    assert known == {key for key, _ in book.cash.items()}
+
+
+def check_sum(total: Any, orders: Sequence[Order]) -> None:
+    assert total.quantity == sum((worst_case(order) for order in orders), Decimal(0)), "each order counts once"
+    check_worth(total, orders)
+
+
+def check_worth(total: Any, orders: Sequence[Order]) -> None:
+    worths = [open_worth(order) for order in orders]
+    assert total.orders == len(orders)
+    assert total.unpriced == sum(1 for worth in worths if worth is None), "orders without a price are counted"
+    assert total.value == sum((worth for worth in worths if worth is not None), Decimal(0)), "and the others valued"
 
 
 def check_executions(book: Book, executions: dict[Any, dict[str, Any]], opening_cash: Decimal) -> None:

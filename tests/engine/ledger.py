@@ -19,7 +19,7 @@ from oms_kernel.domain.ids import BrokerOrderId, ConnectionId, ExecId, Instrumen
 from oms_kernel.domain.instrument import AssetClass, Instrument
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.market import MarketView, Quote
-from oms_kernel.domain.order import Order, OrderType, Side, TimeInForce
+from oms_kernel.domain.order import Order, OrderRequest, OrderType, Side, TimeInForce
 from oms_kernel.testkit.builders import (
     ACCOUNT_ID,
     BROKER_ACCOUNT_ID,
@@ -55,8 +55,12 @@ class Ruling:
 
     verdict: Verdict = field(default_factory=lambda: passed("ruling"))
     account_id: Any = None
+    """The account it is for; None: every account."""
     key: str = "ruling"
     asked: list[tuple[OrderIntent, Any]] = field(default_factory=list)
+
+    def covers(self, request: OrderRequest, now: datetime) -> bool:
+        return self.account_id is None or self.account_id == request.account_id
 
     def assess(self, intent: OrderIntent, view: Any, state: Any) -> Verdict:
         self.asked.append((intent, view.exposure(intent.request.account_id, intent.request.instrument_id)))

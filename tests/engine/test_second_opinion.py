@@ -10,7 +10,8 @@ import pytest
 from oms_kernel.contracts import broker as br
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.lifecycle import RequestKind, RequestStatus
-from oms_kernel.domain.order import NET_BOOK, Side
+from oms_kernel.domain.order import MANUAL_BOOK, NET_BOOK, Side
+from oms_kernel.domain.totals import OpenValue
 from oms_kernel.testkit.builders import ACCOUNT_ID
 from tests.engine.book_oracle import check_book, contents, refold
 from tests.engine.ledger import ACME, CONNECTION, OPENING_CASH, Ledger
@@ -46,6 +47,15 @@ HOLDING = (ACCOUNT_ID, ACME.instrument_id)
 DEFECTS: dict[str, Callable[[Book], None]] = {
     "exposure is too small": spoil("open_quantity", (*HOLDING, Side.BUY), quantity=Decimal(119)),
     "an order is not counted": spoil("open_quantity", (*HOLDING, Side.BUY), orders=0),
+    "an order's value is not taken away": spoil("open_quantity", (*HOLDING, Side.BUY), value=Decimal(10_000)),
+    "an order without a price is not counted": spoil("open_quantity", (*HOLDING, Side.BUY), unpriced=1),
+    "a sub-book's exposure is off": spoil(
+        "book_quantity", (ACCOUNT_ID, MANUAL_BOOK, ACME.instrument_id, Side.BUY), quantity=Decimal(1)
+    ),
+    "the value of what is open is off": lambda book: book.open_values.add(
+        (ACCOUNT_ID, NET_BOOK), "USD", OpenValue(orders=1, value=Decimal(1))
+    ),
+    "a holding is forgotten": lambda book: book.holdings.remove((ACCOUNT_ID, NET_BOOK), ACME.instrument_id),
     "a doubt is forgotten": lambda book: book.doubts.remove(
         HOLDING, next(key for key, _ in book.doubts.entries(HOLDING))
     ),

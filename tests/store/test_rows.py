@@ -29,6 +29,7 @@ from oms_app.store.tables import LAST_QUOTES
 from oms_app.store.unit_of_work import Conflict, Route
 from oms_kernel.contracts.broker import BrokerAccount
 from oms_kernel.domain.market import Quote
+from oms_kernel.domain.scope import Scope
 from tests.waiting import until
 
 TTL = timedelta(seconds=20)
@@ -239,7 +240,7 @@ def test_each_write_of_configuration_reaches_the_next_batch(scribe: Any) -> None
 def test_a_ledgers_configuration_names_accounts_routes_and_limits_in_force(scribe: Any) -> None:
     mine, tenants_own, ended = new_id(), new_id(), new_id()
     with scribe.store.tenant_unit(scribe.tenant_id) as unit:
-        limits.put_limit(unit, mine, rule="max", params={"max": "1.50"}, account_id=scribe.account_id)
+        limits.put_limit(unit, mine, rule="max", params={"max": "1.50"}, scope=Scope(scribe.account_id))
         limits.put_limit(unit, tenants_own, rule="rate", params={})
         newest = limits.put_limit(unit, ended, rule="old", params={})
         assert limits.end_limit(unit, ended)

@@ -35,6 +35,7 @@ from oms_app.store.tables import APPEND_ONLY, LEDGERS, LIMITS, ORDERS, PERISHABL
 from oms_app.store.unit_of_work import Conflict, RowRefused, Snapshot, UnsafeRole
 from oms_app.store.verify import verify
 from oms_kernel.domain.lifecycle import Word
+from oms_kernel.domain.scope import Scope
 
 POSTGRES = [pytest.param("postgresql", marks=pytest.mark.integration)]
 TENANT_TABLES = tables_of(TableClass.TENANT)
@@ -172,7 +173,7 @@ def test_a_reference_to_another_tenants_row_is_refused(new_scribe: Callable[[], 
     with pytest.raises(RowRefused), mine.store.tenant_unit(mine.tenant_id) as unit:
         accounts.put_route(unit, mine.account_id, other.broker_account_id)
     with pytest.raises(RowRefused), mine.store.tenant_unit(mine.tenant_id) as unit:
-        limits.put_limit(unit, mine.ledger_id, rule="x", params={}, account_id=other.account_id)
+        limits.put_limit(unit, mine.ledger_id, rule="x", params={}, scope=Scope(account_id=other.account_id))
 
 
 def test_two_tenants_may_use_the_same_ids_and_do_not_learn_of_each_other(new_scribe: Callable[[], Any]) -> None:

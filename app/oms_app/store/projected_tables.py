@@ -142,7 +142,7 @@ SWITCH_EVENTS = _projection(
     "kill_switch_events",
     "event_id",
     "event_id:u seq:i kind switch_id:u account_id:u strategy_id:u instrument_id:u trading_state reason_code principal"
-    " orders:i positions:i elapsed_ms:i recorded_at:t",
+    " order_count:i position_count:i elapsed_ms:i recorded_at:t",
 )
 LIQUIDATIONS = _projection(
     "liquidations",

@@ -436,11 +436,16 @@ _SWITCH_KINDS: dict[type[ev.Event], str] = {
 
 
 def _switch_events(events: Sequence[ev.Recorded], book: Book, now: datetime) -> Rows:
-    return [_switch_event(recorded, book) for recorded in events if type(recorded.event) in _SWITCH_KINDS]
+    return [switch_event_row(recorded, book) for recorded in events if is_of_switch(recorded)]
 
 
-def _switch_event(recorded: ev.Recorded, book: Book) -> Row:
-    """What happened to a switch; a drill has none, its scope is its own."""
+def is_of_switch(recorded: ev.Recorded) -> bool:
+    """Whether something happened to a kill switch."""
+    return type(recorded.event) in _SWITCH_KINDS
+
+
+def switch_event_row(recorded: ev.Recorded, book: Book) -> Row:
+    """The row of what happened to a switch; a drill has none, its scope is its own. book: as of the event, or later."""
     event: Any = recorded.event
     is_drill = isinstance(event, ev.KillSwitchDrilled)
     switch_id = None if is_drill else getattr(event, "switch_id", recorded.event_id)

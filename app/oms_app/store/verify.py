@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, select
 
 from oms_app.store import chain, log_rows
 from oms_app.store import projected_tables as pt
-from oms_app.store.projection import book_rows, event_rows, execution_row
+from oms_app.store.projection import book_rows, event_rows, execution_row, is_of_switch, switch_event_row
 from oms_app.store.schema import METADATA
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import EVENT_LOG, LEDGERS, TRADING_ACCOUNTS
@@ -28,6 +28,19 @@ PAGE = 5_000
 MOST_DIFFERENCES = 1_000
 _NOT_FOLDED = frozenset({"updated_at", "created_at", "closed_at", "name"})
 """Columns that say when a row was written, or that people set; the log does not tell them."""
+_OF_BOOK = (
+    pt.ACCOUNTS,
+    pt.ORDERS,
+    pt.POSITIONS,
+    pt.CASH,
+    pt.DAYS,
+    pt.QUARANTINES,
+    pt.BREAKS,
+    pt.BREACHES,
+    pt.KILL_SWITCHES,
+    pt.LIQUIDATIONS,
+)
+"""What the book after the log says whole."""
 
 Key = tuple[Any, ...]
 Values = dict[str, Any]
@@ -68,6 +81,7 @@ class _Fold:
         self.book = Book()
         self.is_whole = True
         self.single: dict[str, list[pt.Row]] = {"client_order_ids": [], "execution_ids": [], "rule_denials": []}
+        self.switch_events: list[pt.Row] = []
         self.alerts: dict[str, pt.Row] = {}
         self.births: dict[tuple[str, str], Recorded] = {}
 
@@ -75,6 +89,8 @@ class _Fold:
         self.book.apply(recorded)
         for projection in (pt.CLIENT_IDS, pt.EXECUTION_IDS, pt.DENIALS):
             self.single[projection.table] += event_rows(projection, recorded)
+        if is_of_switch(recorded):
+            self.switch_events.append(switch_event_row(recorded, self.book))
         for row in event_rows(pt.ALERTS, recorded):
             self.alerts[row[0]] = row
         for alert_id, *acknowledged in event_rows(pt.ALERT_CHANGES, recorded):
@@ -87,11 +103,12 @@ class _Fold:
         """Every projection with the rows that it must have."""
         at = self.book.recorded_at
         assert at is not None
-        for projection in (pt.ACCOUNTS, pt.ORDERS, pt.POSITIONS, pt.CASH, pt.DAYS, pt.QUARANTINES, pt.BREAKS):
+        for projection in _OF_BOOK:
             yield projection, book_rows(projection, self.book, at)
         for projection in (pt.CLIENT_IDS, pt.EXECUTION_IDS, pt.DENIALS):
             yield projection, self.single[projection.table]
         yield pt.ALERTS, list(self.alerts.values())
+        yield pt.SWITCH_EVENTS, self.switch_events
         fills = self.book.executions.items()
         yield pt.EXECUTIONS, [execution_row(fill, self.births[key], at) for key, fill in fills]
 

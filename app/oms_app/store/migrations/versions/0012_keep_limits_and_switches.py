@@ -96,8 +96,8 @@ def upgrade() -> None:
         sa.Column("trading_state", sa.String(length=20), nullable=True),
         sa.Column("reason_code", sa.Text(), nullable=False),
         sa.Column("principal", sa.Text(), nullable=False),
-        sa.Column("orders", sa.Integer(), nullable=True),
-        sa.Column("positions", sa.Integer(), nullable=True),
+        sa.Column("order_count", sa.Integer(), nullable=True),
+        sa.Column("position_count", sa.Integer(), nullable=True),
         sa.Column("elapsed_ms", sa.Integer(), nullable=True),
         sa.Column("recorded_at", types.UtcDateTime(), nullable=False),
         sa.CheckConstraint(
