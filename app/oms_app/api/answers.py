@@ -8,12 +8,13 @@ import marshmallow as ma
 from oms_app.api.attention_answers import attention_answers
 from oms_app.api.audit_answers import audit_answers
 from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, JsonObject, Text, Word
-from oms_app.api.order_json import order_answer_schema
+from oms_app.api.order_json import order_answer_schema, verdict_schema
 from oms_app.api.people_answers import people_answers
-from oms_app.api.schema_from_struct import fields_of, make_schema, struct_schema
+from oms_app.api.preview_json import preview_schema
+from oms_app.api.schema_from_struct import fields_of, make_schema
 from oms_app.api.sign_in_answers import sign_in_answers
+from oms_app.store.queries import VerdictView
 from oms_kernel.domain.account import TradingState
-from oms_kernel.domain.decision import Verdict
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import Quote
@@ -24,7 +25,7 @@ Fields = dict[str, ma.fields.Field[Any]]
 
 def answer_schemas() -> dict[str, ma.Schema]:
     """Every schema that an answer may have, by its name in the OpenAPI document."""
-    schemas = {"Order": order_answer_schema(), "Verdict": struct_schema(Verdict)}
+    schemas = {"Order": order_answer_schema(), "Verdict": verdict_schema()}
     problem = make_schema(
         "Problem",
         {
@@ -43,6 +44,7 @@ def answer_schemas() -> dict[str, ma.Schema]:
         },
     )
     schemas["Problem"] = problem
+    schemas["Preview"] = preview_schema()
     schemas["Connection"] = connection_schema()
     schemas["BulkResults"] = _bulk(schemas["Order"], problem)
     for name, fields in _plain_answers().items():
@@ -61,6 +63,9 @@ def answer_schemas() -> dict[str, ma.Schema]:
 
 
 LISTED = (
+    "Judgement",
+    "FoundVerdict",
+    "Approval",
     "Modification",
     "Alert",
     "Break",
@@ -126,6 +131,29 @@ def _plain_answers() -> dict[str, Fields]:
         **people_answers(),
         **audit_answers(),
         **sign_in_answers(),
+        "Judgement": {
+            "seq": Count(high=2**63 - 1),
+            "event_id": IdText(),
+            "kind": _text(),
+            "judged_at": Instant(),
+            "judgement": _text(),
+            "principal": _text(),
+            "limits_version": Count(high=2**63 - 1, allow_none=True),
+            "overridden": ma.fields.List(_text()),
+            "verdicts": ma.fields.List(ma.fields.Nested(verdict_schema())),
+        },
+        "FoundVerdict": {
+            "ledger_id": IdText(),
+            "order_seq": Count(high=2**63 - 1),
+            **fields_of(VerdictView, omit=("ledger_id", "seq", "limit_value")),
+            "limit": DecimalText(allow_none=True),
+        },
+        "Approval": {
+            "order": ma.fields.Nested(order_answer_schema()),
+            "verdicts": ma.fields.List(ma.fields.Nested(verdict_schema())),
+            "requested_by": ma.fields.List(_text()),
+            "hold_until": Instant(allow_none=True),
+        },
         "Execution": {
             "seq": Count(high=2**63 - 1),
             "execution_id": IdText(),

@@ -22,6 +22,7 @@ from oms_app.api.routes import (
     accounts,
     alerts,
     api_keys,
+    approvals,
     audit,
     brokers,
     bulk,
@@ -36,6 +37,7 @@ from oms_app.api.routes import (
     orders,
     plugins,
     positions,
+    preview,
     profile,
     proofs,
     reconciliation,
@@ -43,6 +45,7 @@ from oms_app.api.routes import (
     sign_in,
     strategies,
     tenants,
+    verdicts,
     webhooks,
 )
 from oms_app.api.serving import make_view
@@ -60,6 +63,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *orders.ENDPOINTS,
     *order_reads.ENDPOINTS,
     *bulk.ENDPOINTS,
+    *preview.ENDPOINTS,
+    *verdicts.ENDPOINTS,
+    *approvals.ENDPOINTS,
     *resolution.ENDPOINTS,
     *executions.ENDPOINTS,
     *positions.ENDPOINTS,

@@ -62,6 +62,14 @@ class ApiServices(Protocol):
         """Replaces and cancels orders."""
 
     @property
+    def approvals(self) -> Any:
+        """Releases and ends orders that wait for a person."""
+
+    @property
+    def previews(self) -> Any:
+        """Tries orders without making them."""
+
+    @property
     def control(self) -> Any:
         """Steers accounts."""
 

@@ -89,18 +89,32 @@ def denial(decision: Decision) -> tuple[str, str, list[dict[str, Any]]]:
     code = "compliance_denied" if first is not None and first.gate.value == "compliance" else "risk_denied"
     if first is None:
         return code, "the order was denied", []
-    by = f"{first.rule} ({first.plugin})" if first.plugin else first.rule
-    return (
-        code,
-        f"{by}: {first.message or first.code or 'denied'}",
-        [verdict_document(one) for one in denials],
-    )
+    return code, verdict_text(first), [verdict_document(one) for one in denials]
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """A refusal in one line: the rule, why, what was observed against which limit, and what would pass."""
+    by = f"{verdict.rule} ({verdict.plugin})" if verdict.plugin else verdict.rule
+    told = [f"{by}: {verdict.message or verdict.code or 'denied'}"]
+    if verdict.observed is not None and verdict.limit is not None:
+        bound = "at least" if verdict.is_floor else "at most"
+        unit = f" {verdict.unit}" if verdict.unit else ""
+        told.append(f"observed {to_text(verdict.observed)}, allowed {bound} {to_text(verdict.limit)}{unit}")
+    if verdict.would_pass:
+        told.append(f"what would pass: {verdict.would_pass}")
+    return "; ".join(told)
 
 
 def verdict_document(verdict: Verdict) -> dict[str, Any]:
-    """A rule's word as JSON values."""
+    """A rule's word as JSON values, with how far it is from its limit."""
     document: dict[str, Any] = plain(verdict)
+    document["headroom"] = plain(verdict.headroom)
     return document
+
+
+def verdict_schema() -> ma.Schema:
+    """What the API answers for a verdict: the kernel's Verdict, and its headroom."""
+    return make_schema("Verdict", {**fields_of(Verdict), "headroom": DecimalText(allow_none=True)})
 
 
 def order_answer_schema() -> ma.Schema:

@@ -15,8 +15,8 @@ DEFAULT_PAGE = 100
 MAX_OFFSET = 1_000_000
 
 
-def list_query(*filters: str) -> ma.Schema:
-    """The schema of a list's query parameters: paging, `from` and `to`, and the filters that are named."""
+def list_query(*filters: str, **own: ma.fields.Field[Any]) -> ma.Schema:
+    """The schema of a list's query parameters: paging, `from` and `to`, the filters that are named, and its own."""
     fields: dict[str, ma.fields.Field[Any]] = {
         "limit": Count(low=1, high=MAX_PAGE, from_text=True, load_default=DEFAULT_PAGE),
         "offset": Count(high=MAX_OFFSET, from_text=True),
@@ -27,6 +27,7 @@ def list_query(*filters: str) -> ma.Schema:
     }
     for name in filters:
         fields[name] = _SHARED[name]()
+    fields.update(own)
     return make_schema("ListFilter", fields)
 
 
@@ -75,4 +76,6 @@ _SHARED: dict[str, Any] = {
     "connection_id": IdText,
     "user_id": IdText,
     "role": lambda: Word(Role),
+    "rule": lambda: Text(longest=60),
+    "limit_id": lambda: Text(longest=60),
 }

@@ -14,10 +14,12 @@ from uuid_utils import uuid7
 
 from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
+from oms_app.flow.approvals import Approvals, note_refusal, person_reader
 from oms_app.flow.attention import Attention
 from oms_app.flow.audit_checkpoints import Checkpoints, signer_of
 from oms_app.flow.consequences import act_on_triggers
 from oms_app.flow.control import Control
+from oms_app.flow.costs import cost_reader
 from oms_app.flow.desk import Desk
 from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Identity
@@ -29,6 +31,7 @@ from oms_app.flow.members import Members
 from oms_app.flow.passwords import HashingCost, Passwords
 from oms_app.flow.people import People
 from oms_app.flow.people_csv import PeopleTables
+from oms_app.flow.preview import Previews
 from oms_app.flow.profiles import Profiles
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.reconcile_requests import ReconcileRequests
@@ -67,6 +70,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     directory: Directory
     intake: Intake
     amendment: Amendment
+    approvals: Approvals
+    previews: Previews
     control: Control
     attention: Attention
     resolution: Resolution
@@ -165,6 +170,8 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         directory=directory,
         intake=Intake(desk, lanes, directory),
         amendment=Amendment(desk, lanes, directory),
+        approvals=Approvals(desk, lanes, directory, person_reader(store), partial(note_refusal, store)),
+        previews=Previews(desk, lanes, directory, cost_reader(store, registries, host.guard)),
         control=control,
         attention=Attention(desk),
         resolution=Resolution(desk, directory),

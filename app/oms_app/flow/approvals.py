@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from oms_app.flow.amendment import find_own
+from oms_app.flow.audit import REFUSED, Actor, AdminAction, record
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import NotPermitted
 from oms_app.flow.lane import Lanes
@@ -102,6 +103,22 @@ def person_reader(store: SqlStore) -> PersonOf:
         return f"user:{key.user_id}" if key is not None else principal_id
 
     return person_of
+
+
+def note_refusal(store: SqlStore, principal: Principal, order: Order, decision: Decision) -> None:
+    """Write down in the audit trail that hard limits did not let an approval pass; the order's own log has nothing."""
+    action = AdminAction(
+        "approval.refused",
+        "order",
+        order.order_id,
+        after={"denied_by": [verdict.rule for verdict in decision.denials]},
+        decision=REFUSED,
+        account_id=order.request.account_id,
+        order_id=order.order_id,
+    )
+    actor = Actor(principal_id=principal.principal_id, request_id=principal.request_id)
+    with store.tenant_unit(principal.tenant_id) as unit:
+        record(unit, actor, action)
 
 
 def askers_of(turn: Turn, order: Order) -> frozenset[str]:

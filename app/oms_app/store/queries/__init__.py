@@ -41,6 +41,7 @@ from oms_app.store.queries.positions import (
 )
 from oms_app.store.queries.reports import ReportFilter, ReportView, get_report, list_reports
 from oms_app.store.queries.runs import RunFilter, get_run, list_runs
+from oms_app.store.queries.verdicts import VerdictFilter, VerdictView, list_verdicts
 
 __all__ = [
     "AccountView",
@@ -67,6 +68,8 @@ __all__ = [
     "ReportView",
     "RunFilter",
     "UnknownState",
+    "VerdictFilter",
+    "VerdictView",
     "break_texts",
     "count_open_alerts",
     "get_account",
@@ -93,6 +96,7 @@ __all__ = [
     "list_positions",
     "list_reports",
     "list_runs",
+    "list_verdicts",
     "order_events",
     "order_text",
     "order_texts",
