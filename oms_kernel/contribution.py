@@ -30,6 +30,7 @@ _TERMS: dict[str, type] = {
     "rank": int,
     "takes_scope": bool,
     "needs_basket": bool,
+    "needs_equity": bool,
     "source": str,
     "default_action": Action,
     "category": Category,

@@ -9,6 +9,7 @@ from oms_kernel.domain.account import TradingAccount, TradingState, strictest
 from oms_kernel.domain.book import Book, HoldingKey
 from oms_kernel.domain.breaks import Break
 from oms_kernel.domain.calendar import ALWAYS_OPEN, Calendar, risk_date
+from oms_kernel.domain.controls import EquityMark
 from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.ids import AccountId, EventId, InstrumentId, OrderId, StrategyId
 from oms_kernel.domain.instrument import Instrument
@@ -146,6 +147,10 @@ class LedgerView:
         equity = self._valued.equity(account_id)
         moved = self._moved(account_id, "in_day")
         return None if equity is None or moved is None else subtract(subtract(equity, mark.day_start), moved)
+
+    def equity_mark(self, account_id: AccountId) -> EquityMark | None:
+        """The last mark of the account's equity, or None."""
+        return self._book.equity_marks.get(account_id)
 
     def high_water(self, account_id: AccountId) -> Decimal | None:
         """The most that the account was ever worth, as marked, and what was moved in or out since; None: no mark."""

@@ -1,4 +1,4 @@
-"""Whatever a rule of a third party does, the order is denied, the plugin named, and the next rule sees the true order."""
+"""Whatever a rule of a third party does: the order is denied, the plugin named, and the next rule sees the order whole."""
 
 from collections.abc import Callable
 from decimal import Decimal

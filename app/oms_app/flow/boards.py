@@ -32,6 +32,11 @@ class QuoteBoard:
                 self._read_at = time.monotonic()
             return MarketView(now=now, quotes=self._quotes, max_age=self.max_age)
 
+    @property
+    def newest_at(self) -> datetime | None:
+        """When the newest quote was received; None before the first."""
+        return self._newest
+
     def put(self, quotes: Iterable[Quote]) -> None:
         """Take newer quotes; the map that earlier views hold stays as it was."""
         newer = {quote.instrument_id: quote for quote in quotes}

@@ -184,6 +184,18 @@ class LedgerCache:
                 hung.add(error.plugin)
                 self._shut_out(error)
 
+    def look(self, work: Callable[[Turn], T]) -> T:
+        """What `work` finds in the ledger as it is committed, without the ledger's lock; what it records is dropped.
+
+        Raises what `work` raises, Unavailable, and RuleHung: the next transaction then quarantines the plugin.
+        """
+        try:
+            with self._lock:
+                return self._look(work)
+        except RuleHung as error:
+            self._shut_out(error)
+            raise
+
     def remembered(self, read: Callable[[Book], T]) -> T:
         """What `read` finds in the committed book of this process, without the database and without waiting for it.
 
@@ -195,6 +207,17 @@ class LedgerCache:
             except RuntimeError:  # a map changed its size while it was walked through
                 continue
         return read(self.state.book)
+
+    def _look(self, work: Callable[[Turn], T]) -> T:
+        while True:
+            try:
+                with self.desk.store.look_unit(self.tenant_id, self.ledger_id) as unit:
+                    self._catch_up(unit)
+                    return work(Turn(self.desk, unit, self))
+            except FarBehind as error:
+                self._read_up(error.head)
+            except StoreUnavailable as error:
+                raise Unavailable("the database cannot be reached", fix="try again") from error
 
     def _transact(self, work: Callable[[Turn], T]) -> T:
         with self._lock:

@@ -158,6 +158,11 @@ class MemoryStore:
         finally:
             ledger.lock.release()
 
+    @contextmanager
+    def look_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> Iterator[LedgerUnit]:
+        """A unit that shows the ledger as it is committed; whatever it wrote is dropped."""
+        yield MemoryLedgerUnit(self, self._ledger(tenant_id, ledger_id))
+
     def auth_epoch(self, tenant_id: TenantId) -> int:
         """The tenant's auth epoch."""
         return self.auth_epochs.get(tenant_id, 0)

@@ -29,6 +29,7 @@ _LOCK = (
     " encode(head_hash, 'hex') FROM locked"
 )
 """The clock is read outside of the CTE: after the lock, however long that took."""
+_LOOK = _LOCK.replace(" FOR UPDATE", "")
 _TAIL = (
     "SELECT seq, event_id, kind, version, recorded_at AT TIME ZONE 'UTC', payload FROM event_log"
     " WHERE tenant_id = $1::uuid AND ledger_id = $2::uuid AND seq > $3::bigint ORDER BY seq"
@@ -72,9 +73,16 @@ class PostgresLedgerUnit(SqlLedgerUnit):
 
         Each statement sees what was committed before it began, so all but the lock itself are read after the lock.
         """
+        self._begin(_LOCK)
+
+    def look(self) -> None:
+        """The same without the lock: what is committed while it reads may be seen in part, always without a gap."""
+        self._begin(_LOOK)
+
+    def _begin(self, first: str) -> None:
         self._transaction = self.connection.begin()
         self._wire = wire_of(self.connection)
-        commands: list[Command] = [(BEGIN, ()), (_LOCK, (self.tenant_id, self.ledger_id))]
+        commands: list[Command] = [(BEGIN, ()), (first, (self.tenant_id, self.ledger_id))]
         commands += [_lease_of(connection_id) for connection_id in self._expected_leases]
         if self._expected_head is not None:
             commands.append((_TAIL, (self.tenant_id, self.ledger_id, str(self._expected_head))))

@@ -60,6 +60,10 @@ class SqlLedgerUnit(ABC):
         """Begin, take the ledger's lock and learn now, head, versions and auth epoch. Raises UnknownLedger."""
 
     @abstractmethod
+    def look(self) -> None:
+        """Begin without the lock and learn the same, for a unit that only reads. Raises UnknownLedger."""
+
+    @abstractmethod
     def _tail(self, after_seq: int) -> Sequence[Recorded]: ...
 
     @abstractmethod

@@ -116,6 +116,14 @@ class SqlStore:
             self.on_append(ledger_id)
 
     @contextmanager
+    def look_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> Iterator[LedgerUnit]:
+        """A unit that shows the ledger as it is committed, without its lock; whatever it wrote is rolled back."""
+        with self._connected(self.readers) as connection:
+            unit = self._new_unit(connection, tenant_id, ledger_id)
+            unit.look()
+            yield unit
+
+    @contextmanager
     def tenant_unit(self, tenant_id: TenantId) -> Iterator[RowsUnit]:
         """A unit over one tenant's rows and the platform's; commits when its block ends, rolls back when it raises."""
         with self._rows_unit(self.writer, tenant_id) as unit:

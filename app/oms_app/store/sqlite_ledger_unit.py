@@ -62,6 +62,10 @@ class SqliteLedgerUnit(SqlLedgerUnit):
         self.head, self.head_hash, self.config_version, self.catalogue_version, self.auth_epoch = row
         self.now = self._clock()
 
+    def look(self) -> None:
+        """The same on a connection that only reads: its snapshot waits for no writer."""
+        self.lock()
+
     def commit(self) -> None:
         """Commit: durable when this returns."""
         self._driver.commit()

@@ -357,6 +357,12 @@ class Store(Protocol):
     ) -> Sequence[Recorded]:
         """Committed events after a seq, in order, without taking the ledger's lock; of some accounts, when named."""
 
+    def look_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> AbstractContextManager[LedgerUnit]:
+        """A unit that shows the ledger as it is committed, waits for nobody's lock, and may not write.
+
+        Raises UnknownLedger and StoreUnavailable.
+        """
+
     def ledger_unit(self, tenant_id: TenantId, ledger_id: LedgerId) -> AbstractContextManager[LedgerUnit]:
         """A unit that commits when its block ends and rolls back when it raises.
 
