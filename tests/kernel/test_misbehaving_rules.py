@@ -1,4 +1,4 @@
-"""Whatever a rule of a third party does: the order is denied, the plugin named, and the next rule sees the order whole."""
+"""Whatever a rule of a third party does: the order is denied, its plugin named, and the next rule is not misled."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -91,7 +91,7 @@ DEEDS = {
     "returns nothing": returning(None),
     "returns a bool": returning(True),
     "returns a dict that looks like a verdict": returning({"rule": "bad", "outcome": "PASS"}),
-    "an outcome that is text": returning(msgspec.structs.replace(passed("bad"), outcome="PASS")),
+    "an outcome that is no outcome": returning(msgspec.structs.replace(passed("bad"), outcome="FINE")),
     "a float figure": with_figures(observed=0.1),
     "a whole number that is no Decimal": with_figures(limit=5),
     "a figure that is too large": with_figures(observed=Decimal(10) ** 40),
