@@ -1,5 +1,6 @@
 """A tenant's settings as a typed value: what a person writes in, checked key by key, and what the system reads out."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import msgspec
@@ -35,8 +36,13 @@ def settings_of(stored: dict[str, Any]) -> TenantSettings:
     return msgspec.convert(known, TenantSettings)
 
 
-def checked(asked: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """What to store for these settings, which replace the stored ones. Raises InvalidRequest naming the key."""
+def checked(
+    asked: dict[str, Any], stored: dict[str, Any], known_rules: Collection[str] | None = None
+) -> dict[str, Any]:
+    """What to store for these settings, which replace the stored ones. Raises InvalidRequest naming the key.
+
+    known_rules: what may be required anew; None: anything.
+    """
     for name, value in asked.items():
         if name not in TenantSettings.__struct_fields__:
             known = ", ".join(TenantSettings.__struct_fields__)
@@ -46,5 +52,13 @@ def checked(asked: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
         except msgspec.ValidationError as error:
             reason = str(error).partition(" - at ")[0]
             raise InvalidRequest(f"{name} is wrong: {reason}", field=f"settings.{name}") from None
+    unknown = sorted({*asked.get("required_limits", ())} - {*(known_rules or ()), *stored.get("required_limits", ())})
+    if unknown and known_rules is not None:
+        known = ", ".join(sorted(known_rules)) or "none"
+        raise InvalidRequest(
+            f"no loaded plugin provides {', '.join(unknown)}, so every order would be denied; there are: {known}",
+            field="settings.required_limits",
+        )
     kept = {name: value for name, value in stored.items() if name in OWN}
-    return {**kept, **msgspec.to_builtins(msgspec.convert(asked, TenantSettings))}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(msgspec.convert(asked, TenantSettings)))
+    return {**kept, **plain}

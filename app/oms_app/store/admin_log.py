@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, update
 from oms_app.store import chain
 from oms_app.store.platform import PLATFORM_LEDGER, PLATFORM_TENANT
 from oms_app.store.rows import stamps
+from oms_app.store.rows_unit import SqlRowsUnit
 from oms_app.store.tables import EVENT_LOG, LEDGERS
 from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import RowsUnit
@@ -50,6 +51,20 @@ def scoped(unit: RowsUnit, tenant_id: TenantId) -> Iterator[None]:
         yield
     finally:
         connection.execution_options(tenant_id=before)
+
+
+@contextmanager
+def within(unit: RowsUnit, tenant_id: TenantId) -> Iterator[RowsUnit]:
+    """A unit of that tenant inside a unit of the platform: one transaction then changes several tenants' rows."""
+    with scoped(unit, tenant_id):
+        yield SqlRowsUnit(
+            tenant_id=tenant_id,
+            connection=unit.connection,
+            now=unit.now,
+            appended=unit.appended,
+            sealer=unit.sealer,
+            bumped=unit.bumped,
+        )
 
 
 def append(unit: RowsUnit, tenant_id: TenantId, ledger_id: LedgerId, event_id: EventId, event: AdminActed) -> int:

@@ -1,18 +1,29 @@
-"""Limits: parameters of rules for a tenant or one account. Each change takes the tenant's next version number."""
+"""Limits of a tenant: rows in, rows out. Each change takes the tenant's next version number, and no row is removed."""
 
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import func, select, update
 
 from oms_app.store.config_rows import limit_row
-from oms_app.store.rows import put, scope_of
+from oms_app.store.rows import one, put, scope_of
 from oms_app.store.tables import LIMITS
 from oms_app.store.tenants import config_changed
+from oms_app.store.types import AnyRow
 from oms_app.store.unit_of_work import LimitRow, RowsUnit
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.scope import EVERYTHING, Scope
+
+
+class StoredLimit(msgspec.Struct, frozen=True):
+    """A limit with what its row says beside it. is_active: not ended."""
+
+    limit: LimitRow
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
 
 
 def put_limit(
@@ -53,23 +64,39 @@ def put_limit(
     return version
 
 
-def end_limit(unit: RowsUnit, limit_id: str) -> bool:
+def end_limit(unit: RowsUnit, limit_id: str, *, updated_by: str = "") -> bool:
     """Whether the tenant had such a limit in force; it is over from the next batch on. The row stays."""
     config_changed(unit)
     ended = unit.connection.execute(
         update(LIMITS)
         .where(LIMITS.c.tenant_id == scope_of(unit), LIMITS.c.limit_id == limit_id, LIMITS.c.is_active)
-        .values(is_active=False, version=_next_version(unit), updated_at=unit.now)
+        .values(is_active=False, version=_next_version(unit), updated_at=unit.now, updated_by=updated_by)
     )
     return bool(ended.rowcount)
 
 
 def list_limits(unit: RowsUnit) -> list[LimitRow]:
     """The limits in force, by id."""
-    rows = unit.connection.execute(
-        select(LIMITS).where(LIMITS.c.tenant_id == scope_of(unit), LIMITS.c.is_active).order_by(LIMITS.c.limit_id)
-    )
-    return [limit_row(row) for row in rows]
+    return [stored.limit for stored in stored_limits(unit)]
+
+
+def stored_limits(unit: RowsUnit, *, with_ended: bool = False) -> list[StoredLimit]:
+    """The tenant's limits by id, those that were ended too when asked."""
+    query = select(LIMITS).where(LIMITS.c.tenant_id == scope_of(unit)).order_by(LIMITS.c.limit_id)
+    if not with_ended:
+        query = query.where(LIMITS.c.is_active)
+    return [_stored(row) for row in unit.connection.execute(query)]
+
+
+def stored_limit(unit: RowsUnit, limit_id: str) -> StoredLimit | None:
+    """A limit of the tenant, also one that was ended."""
+    own = (LIMITS.c.tenant_id == scope_of(unit)) & (LIMITS.c.limit_id == limit_id)
+    row = one(unit, select(LIMITS).where(own))
+    return _stored(row) if row is not None else None
+
+
+def _stored(row: AnyRow) -> StoredLimit:
+    return StoredLimit(limit_row(row), bool(row.is_active), row.created_at, row.updated_at)
 
 
 def _next_version(unit: RowsUnit) -> int:
