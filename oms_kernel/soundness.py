@@ -11,6 +11,7 @@ from oms_kernel.terms import Terms
 
 LONGEST_TEXT = 500
 MOST_INPUTS = 20
+MOST_MAKING_WAY = 100
 
 
 def is_sound(verdict: Verdict) -> bool:
@@ -25,6 +26,7 @@ def is_sound(verdict: Verdict) -> bool:
         and _is_text(verdict.unit)
         and _is_text(verdict.would_pass)
         and (not verdict.inputs or _are_storable(verdict.inputs))
+        and (not verdict.makes_way or _may_make_way(verdict.makes_way))
         and (verdict.quote_at is None or getattr(verdict.quote_at, "tzinfo", None) is not None)
     )
 
@@ -53,6 +55,7 @@ def complete(verdict: Verdict, rule: str, plugin: str, gate: Gate, terms: Terms)
         limit_version=terms.version,
         scope=terms.scope.level if terms.limit_id else None,
         is_floor=verdict.is_floor is True,
+        makes_way=verdict.makes_way,
     )
 
 
@@ -93,6 +96,17 @@ def _are_storable(inputs: object) -> bool:
         and len(inputs) <= MOST_INPUTS
         and all(
             isinstance(name, str) and figure is not None and _is_storable(figure) for name, figure in inputs.items()
+        )
+    )
+
+
+def _may_make_way(totals: object) -> bool:
+    return (
+        isinstance(totals, dict)
+        and len(totals) <= MOST_MAKING_WAY
+        and all(
+            isinstance(order_id, str) and isinstance(total, Decimal) and _is_storable(total) and total >= 0
+            for order_id, total in totals.items()
         )
     )
 

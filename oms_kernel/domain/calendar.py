@@ -9,10 +9,12 @@ from oms_kernel.domain.errors import InvalidRequest
 
 
 class Calendar(msgspec.Struct, frozen=True):
-    """One venue's weekly sessions, holidays and early closes, in the venue's own time zone.
+    """One venue's weekly sessions, holidays and days with other hours, in the venue's own time zone.
 
     `weekdays` are ISO (Monday 1). A session with opens_at == closes_at lasts 24 hours (midnight and all weekdays:
     24x7); one with opens_at >= closes_at after midnight began the evening before and bears the later date.
+    early_closes, late_opens: trading date -> another hour than the regular one. break_from, break_until: the pause of
+    each day within the session. known_until: the last date whose holidays are known; None: for ever.
     """
 
     name: str
@@ -22,6 +24,10 @@ class Calendar(msgspec.Struct, frozen=True):
     closes_at: time = time(0)
     holidays: tuple[date, ...] = ()
     early_closes: dict[date, time] = {}
+    late_opens: dict[date, time] = {}
+    break_from: time | None = None
+    break_until: time | None = None
+    known_until: date | None = None
 
     def trading_date(self, at: datetime) -> date:
         """The date under which the venue books what happens at this instant."""
@@ -34,15 +40,57 @@ class Calendar(msgspec.Struct, frozen=True):
         """Whether the venue's regular session is open at this instant."""
         local = local_time(at, self.time_zone)
         day = self.trading_date(at)
-        if day.isoweekday() not in self.weekdays or day in self.holidays:
+        if not self.is_session(day):
             return False
         closes_at = self.early_closes.get(day, self.closes_at)
+        opens_at = self.late_opens.get(day, self.opens_at)
         now = local.time()
+        if self.break_from is not None and self.break_until is not None and self.break_from <= now < self.break_until:
+            return False
         if self._begins_the_evening_before:
-            return now >= self.opens_at or now < closes_at
+            return now >= opens_at or now < closes_at
         if closes_at == time(0):
-            return now >= self.opens_at
-        return self.opens_at <= now < closes_at
+            return now >= opens_at
+        return opens_at <= now < closes_at
+
+    def is_session(self, day: date) -> bool:
+        """Whether the venue trades on this trading date at all."""
+        return day.isoweekday() in self.weekdays and day not in self.holidays
+
+    def is_known(self, day: date) -> bool:
+        """Whether the holidays of this trading date are known."""
+        return self.known_until is None or day <= self.known_until
+
+    def session_open(self, day: date) -> datetime:
+        """The beginning of the session of this trading date, in UTC."""
+        opens_at = self.late_opens.get(day, self.opens_at)
+        began = day - timedelta(days=1) if self._begins_the_evening_before else day
+        return datetime.combine(began, opens_at, ZoneInfo(self.time_zone)).astimezone(UTC)
+
+    def next_change(self, at: datetime) -> datetime | None:
+        """When the venue, as it is at this instant, next opens or closes; None: not within the next 30 days.
+
+        A pause within the session counts as closed.
+        """
+        if self.weekdays == _EVERY_DAY and self.opens_at == self.closes_at and not self.holidays:
+            return None
+        was_open, first = self.is_open(at), self.trading_date(at)
+        for ahead in range(_LONGEST_CLOSED):
+            day = first + timedelta(days=ahead)
+            if not self.is_session(day):
+                continue
+            for edge in self._edges(day):
+                if edge > at and self.is_open(edge) != was_open:
+                    return edge
+        return None
+
+    def _edges(self, day: date) -> tuple[datetime, ...]:
+        """The instants of a trading date at which the venue may open or close, in their order."""
+        zone = ZoneInfo(self.time_zone)
+        pause = tuple(
+            datetime.combine(day, edge, zone).astimezone(UTC) for edge in (self.break_from, self.break_until) if edge
+        )
+        return (self.session_open(day), *pause, self.session_close(day))
 
     def session_close(self, day: date) -> datetime:
         """The end of the session of this trading date, in UTC; where DAY orders end."""
@@ -57,6 +105,9 @@ class Calendar(msgspec.Struct, frozen=True):
     def _begins_the_evening_before(self) -> bool:
         return self.opens_at != time(0) and self.opens_at >= self.closes_at
 
+
+_EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
+_LONGEST_CLOSED = 30
 
 ALWAYS_OPEN = Calendar(name="24x7")
 US_EQUITIES = Calendar(

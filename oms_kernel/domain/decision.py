@@ -45,7 +45,8 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
     inputs: the figures that `observed` was made from, by name. would_pass: what the caller may do instead, in words.
     limit_id, limit_version, scope and severity are those of the row of limits; the host fills them in.
-    is_floor: `limit` is the least that is allowed, not the most.
+    is_floor: `limit` is the least that is allowed, not the most. makes_way: orders of the same instrument that have to
+    shrink for this one -> the total that each keeps, 0 for one that is cancelled; the judged order may be among them.
     """
 
     rule: str
@@ -66,6 +67,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     limit_version: int = 0
     scope: ScopeLevel | None = None
     is_floor: bool = False
+    makes_way: dict[OrderId, Decimal] = {}
 
     @property
     def headroom(self) -> Decimal | None:
