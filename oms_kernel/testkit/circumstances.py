@@ -44,6 +44,7 @@ class Circumstances:
         self.quotes: dict[InstrumentId, Quote] = {}
         self.known_facts: dict[InstrumentId, InstrumentFacts] = {}
         self.links: dict[AccountId, Link] = {}
+        self.clock_offset: timedelta | None = timedelta(0)
         self.state = LedgerState()
         self.events: list[ev.Recorded] = []
         self.add(self.instrument)

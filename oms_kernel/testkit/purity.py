@@ -11,9 +11,10 @@ from oms_kernel.testkit.scene import Scene
 
 
 def fields_of(rule: object) -> dict[str, Any]:
-    """What an object keeps in itself, by name."""
+    """What an object keeps in itself, by name; objects without an equality of their own by what they keep."""
     slots = [name for cls in type(rule).__mro__ for name in getattr(cls, "__slots__", ())]
-    return {**getattr(rule, "__dict__", {}), **{name: getattr(rule, name, None) for name in slots}}
+    kept = {**getattr(rule, "__dict__", {}), **{name: getattr(rule, name, None) for name in slots}}
+    return {name: _comparable(value) for name, value in kept.items()}
 
 
 def seen_by(scene: Scene) -> dict[str, Any]:
@@ -39,6 +40,16 @@ def median_s(calls: int, call: Callable[..., Any], *arguments: Any) -> float:
         call(*arguments)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _comparable(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_comparable(member) for member in value]
+    if type(value).__eq__ is not object.__eq__ or callable(value):
+        return value
+    return type(value).__qualname__, fields_of(value)
 
 
 def _entries(layer: Any) -> Any:

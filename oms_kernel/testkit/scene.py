@@ -221,7 +221,7 @@ class Scene(Circumstances):
         """The ledger as it is now."""
         return LedgerView(
             self.state.book,
-            MarketView(now=self.now, quotes=dict(self.quotes)),
+            MarketView(now=self.now, quotes=dict(self.quotes), clock_offset=self.clock_offset),
             self.instruments,
             self.calendars,
             facts=dict(self.known_facts),
