@@ -90,6 +90,10 @@ class LedgerView:
         position = self._book.position(account_id, instrument_id)
         return position.quantity if position else ZERO
 
+    def order(self, order_id: OrderId) -> Order | None:
+        """An order of the ledger, whatever became of it; also the hidden one."""
+        return self._book.orders.get(order_id)
+
     def exposure(self, account_id: AccountId, instrument_id: InstrumentId) -> Exposure:
         """Open quantity by side, worst case."""
         hidden = self._hidden()

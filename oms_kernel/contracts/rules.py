@@ -145,6 +145,9 @@ class RuleView(Protocol):
     def position(self, account_id: AccountId, instrument_id: InstrumentId, book: str = "NET") -> Position | None:
         """The position of a book; NET is the whole account. None: never traded."""
 
+    def order(self, order_id: OrderId) -> Order | None:
+        """An order of the ledger, whatever became of it; also the one being judged. None: there is none."""
+
     def exposure(self, account_id: AccountId, instrument_id: InstrumentId) -> Exposure:
         """Open quantity by side, without the order being judged."""
 

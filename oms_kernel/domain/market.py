@@ -35,11 +35,16 @@ class Quote(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MarketView(msgspec.Struct, frozen=True):
-    """The quotes of one moment. A quote older than `max_age` by `received_at` counts as absent."""
+    """The quotes of one moment. A quote older than `max_age` by `received_at` counts as absent.
+
+    clock_offset: by how much the process's clock is at least ahead of the one that `now` is from, negative when it is
+    behind; None: nobody measured it.
+    """
 
     now: datetime
     quotes: Mapping[InstrumentId, Quote]
     max_age: timedelta = timedelta(seconds=5)
+    clock_offset: timedelta | None = None
 
     def fresh(self, instrument_id: InstrumentId) -> Quote | None:
         """The instrument's quote, or None when there is none or it is stale."""

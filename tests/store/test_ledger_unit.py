@@ -94,6 +94,11 @@ def test_a_block_that_raises_stores_nothing(scribe: Any) -> None:
         assert unit.answer("key:1", "place", "dropped") is None
 
 
+def test_a_unit_on_the_same_machine_finds_both_clocks_together(scribe: Any) -> None:
+    with scribe.store.ledger_unit(scribe.tenant_id, scribe.ledger_id) as unit:
+        assert unit.clock_offset == timedelta(0)
+
+
 def test_a_ledger_of_another_tenant_is_unknown(scribe: Any) -> None:
     for tenant_id, ledger_id in ((str(uuid7()), scribe.ledger_id), (scribe.tenant_id, str(uuid7()))):
         with pytest.raises(UnknownLedger), scribe.store.ledger_unit(tenant_id, ledger_id):

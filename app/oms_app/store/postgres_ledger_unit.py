@@ -11,6 +11,7 @@ from itertools import chain
 from psycopg import pq
 from sqlalchemy import Connection
 
+from oms_app.store.clocks import least_offset
 from oms_app.store.config_rows import connection_resource
 from oms_app.store.postgres_rows import columns, source
 from oms_app.store.postgres_wire import BEGIN, COMMIT, Command, wire_of
@@ -86,13 +87,16 @@ class PostgresLedgerUnit(SqlLedgerUnit):
         commands += [_lease_of(connection_id) for connection_id in self._expected_leases]
         if self._expected_head is not None:
             commands.append((_TAIL, (self.tenant_id, self.ledger_id, str(self._expected_head))))
+        asked_at = datetime.now(UTC)
         _, locked, *more = self._wire.run(commands)
+        answered_at = datetime.now(UTC)
         if not locked.ntuples:
             raise UnknownLedger(self.ledger_id)
         seq, config_version, now, catalogue_version, epoch = (_text(locked, 0, column) for column in range(5))
         self.head = self._locked_head = int(seq)
         self.config_version, self.auth_epoch = int(config_version), int(epoch)
         self.now, self.catalogue_version = _instant(now), int(catalogue_version)
+        self.clock_offset = least_offset(asked_at, self.now, answered_at)
         head_hash = locked.get_value(0, 5)
         self.head_hash = bytes.fromhex(head_hash.decode()) if head_hash is not None else None
         tails = more[len(self._expected_leases) :]

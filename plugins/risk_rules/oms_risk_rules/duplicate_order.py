@@ -11,12 +11,13 @@ from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView
 from oms_kernel.domain.decision import Outcome, Verdict, passed
 from oms_kernel.domain.events import Event, OrderAccepted, Recorded
+from oms_kernel.domain.ids import OrderId
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ratio
 from oms_kernel.domain.order import OrderRequest
-from oms_risk_rules.recent import Recent
+from oms_kernel.recent import Recent
 
-State = Recent[Hashable, None]
+State = Recent[Hashable, OrderId]
 
 MICROSECOND = timedelta(microseconds=1)
 MILLION = Decimal(1_000_000)
@@ -31,12 +32,15 @@ class DuplicateWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DuplicateOrder:
     """Denies a second order with equal account, side, instrument, quantity, prices and type within `window_s`.
 
-    `allow_duplicate` on the order lets it pass. Only accepted orders count, also when they ended meanwhile.
+    `allow_duplicate` on the order lets it pass; so do a liquidation's slices, which are equal by nature. Only accepted
+    orders count, also when they ended meanwhile; a held order that a person approves is not its own duplicate.
     Modifications are not judged. State: the fingerprints of the window.
     """
 
     name: ClassVar[str] = "duplicate_order"
     title: ClassVar[str] = "No equal order within moments"
+    source: ClassVar[str] = "SEC 15c3-5(c)(1)(ii)"
+    rank: ClassVar[int] = 20
     Params: ClassVar[type[msgspec.Struct]] = DuplicateWindow
     observes: ClassVar[frozenset[type[Event]]] = frozenset({OrderAccepted})
 
@@ -48,22 +52,25 @@ class DuplicateOrder:
 
     def assess(self, intent: OrderIntent, view: RuleView, state: State) -> Verdict:
         """PASS from `window_s` on; observed is the time since the equal order in seconds."""
-        if intent.kind is not RequestKind.PLACE or intent.request.allow_duplicate:
+        request = intent.request
+        if intent.kind is not RequestKind.PLACE or request.allow_duplicate or request.liquidation_id is not None:
             return self.passed
-        found = state.get(fingerprint(intent.request))
-        if found is None:
+        found = state.get(fingerprint(request))
+        if found is None or found[1] == intent.order_id:
             return self.passed
-        age = view.now - found[0]
-        if age >= self.window:
-            return self.passed
+        age = max(view.now - found[0], timedelta(0))
+        is_duplicate = age < self.window
+        text = f"an equal order was accepted less than {self.window.seconds} s ago; set allow_duplicate if meant"
         return Verdict(
             rule=self.name,
-            outcome=Outcome.DENY,
-            code=self.name,
-            message=f"an equal order was accepted less than {self.window.seconds} s ago; set allow_duplicate if meant",
-            observed=ratio(Decimal(max(age, timedelta(0)) // MICROSECOND), MILLION),
+            outcome=Outcome.DENY if is_duplicate else Outcome.PASS,
+            code=self.name if is_duplicate else "",
+            message=text if is_duplicate else "",
+            observed=ratio(Decimal(age // MICROSECOND), MILLION),
             limit=self.limit,
             unit="s",
+            would_pass="the same order with allow_duplicate, or later" if is_duplicate else "",
+            is_floor=True,
         )
 
     def initial_state(self) -> State:
@@ -72,9 +79,10 @@ class DuplicateOrder:
 
     def fold(self, state: State, event: Recorded) -> tuple[State, tuple[Any, ...]]:
         """The fingerprints after the event."""
-        if type(event.event) is not OrderAccepted:
+        accepted = event.event
+        if type(accepted) is not OrderAccepted:
             return state, ()
-        return state.put(fingerprint(event.event.request), event.recorded_at, None), ()
+        return state.put(fingerprint(accepted.request), event.recorded_at, accepted.order_id), ()
 
 
 def fingerprint(request: OrderRequest) -> Hashable:

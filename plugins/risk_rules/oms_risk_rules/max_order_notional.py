@@ -7,12 +7,10 @@ import msgspec
 
 from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView
-from oms_kernel.domain.decision import Verdict, denied, passed
-from oms_kernel.domain.errors import InvalidNumber
-from oms_kernel.domain.lifecycle import RequestKind
-from oms_kernel.domain.money import ONE, ZERO, multiply, notional
-from oms_kernel.domain.order import Side
-from oms_risk_rules.verdicts import exceeded
+from oms_kernel.domain.decision import Verdict, passed
+from oms_kernel.domain.money import ZERO
+from oms_risk_rules.order_value import value_before, value_of
+from oms_risk_rules.verdicts import at_most, exceeded, whole_lots
 
 Rate = Annotated[Decimal, described("Units of the account's base currency for one unit of this currency", gt=0)]
 
@@ -24,62 +22,50 @@ class NotionalLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Decimal, described("Largest value of one order: quantity x price x multiplier", "base currency", gt=0)
     ]
     fx_rates: Annotated[
-        dict[str, Rate], described("Rate of each currency other than the base currency that may be traded", "rate")
+        dict[str, Rate], described("Fixed rates of other currencies, used in place of a quote", "rate")
     ] = {}
+    market_collar_percent: Annotated[
+        Decimal, described("How much higher than its price an order counts that has no limit price", "%", ge=0, le=100)
+    ] = ZERO
 
 
 class MaxOrderNotional:
     """Denies an order, new or modified, whose value is above `max_notional`.
 
     The price is the limit, else the trigger, else the opposite quote; a SELL is valued at the bid when that is higher
-    than its limit, because that is where it would trade. No price: `no_price`. An instrument in another currency than
-    the account's without a rate: `no_fx_rate`. A modification that does not raise the order's value passes.
+    than its limit, because that is where it would trade. An order without a limit price may trade at any price: it is
+    valued `market_collar_percent` higher. No price: `no_price`. An instrument in another currency than the account's
+    is valued by `fx_rates`, else by a fresh quote of the currencies; neither: `no_fx_rate`. A modification that does
+    not raise the order's value passes.
     """
 
     name: ClassVar[str] = "max_order_notional"
     title: ClassVar[str] = "Largest value of one order"
+    source: ClassVar[str] = "RTS 6 Art. 15(1)(b); SEC 15c3-5(c)(1)(ii)"
+    rank: ClassVar[int] = 50
     Params: ClassVar[type[msgspec.Struct]] = NotionalLimit
 
     def __init__(self, params: NotionalLimit) -> None:
         self.limit = params.max_notional
         self.rates = params.fx_rates
-        self.passed = passed(self.name)
+        self.collar = params.market_collar_percent
 
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
         """PASS up to and at the limit."""
-        base = view.account(intent.request.account_id).base_currency
-        currency = intent.instrument.currency
-        rate = ONE if currency == base else self.rates.get(currency)
-        if rate is None:
-            return denied(self.name, "no_fx_rate", f"there is no rate from {currency} to {base} in fx_rates")
-        price = _price(intent, view)
-        if price is None:
-            return denied(self.name, "no_price", f"there is no fresh quote to value {intent.instrument.symbol} with")
-        try:
-            value = _value(intent, intent.request.quantity, price, rate)
-        except InvalidNumber:
-            return denied(self.name, self.name, "the order's value has more digits than any limit")
-        if value <= self.limit or value <= _value_before(intent, rate):
-            return self.passed
-        return exceeded(self.name, self.name, "the order's value of", value, self.limit, base)
-
-
-def _price(intent: OrderIntent, view: RuleView) -> Decimal | None:
-    price = intent.price
-    if price is not None and intent.request.side is Side.SELL:
-        quote = view.market.fresh(intent.instrument.instrument_id)
-        if quote is not None and quote.bid is not None:
-            return max(price, quote.bid)
-    return price
-
-
-def _value_before(intent: OrderIntent, rate: Decimal) -> Decimal:
-    """What the order that is modified counted with; 0 for a new one."""
-    order = intent.replaces
-    if intent.kind is not RequestKind.REPLACE or order is None or order.reservation.price is None:
-        return ZERO
-    return _value(intent, order.quantity, order.reservation.price, rate)
-
-
-def _value(intent: OrderIntent, quantity: Decimal, price: Decimal, rate: Decimal) -> Decimal:
-    return notional(multiply(quantity, intent.instrument.multiplier), abs(price), rate)
+        value = value_of(self.name, intent, view, self.rates, self.collar)
+        if isinstance(value, Verdict):
+            return value
+        amount, inputs = value.amount, value.inputs(intent)
+        if amount <= self.limit or amount <= value_before(intent, value.rate):
+            return passed(self.name, observed=amount, limit=self.limit, unit=value.currency, inputs=inputs)
+        instrument = intent.instrument
+        return exceeded(
+            self.name,
+            self.name,
+            "the order's value of",
+            amount,
+            self.limit,
+            value.currency,
+            inputs=inputs,
+            would_pass=at_most(whole_lots(self.limit, value.of_one(instrument.multiplier), instrument.lot_size)),
+        )

@@ -1,10 +1,10 @@
-"""The verdicts of this package's rules: a denial says what was observed, which limit it met, in which unit."""
+"""The verdicts of this package's rules: a denial says what was observed, which limit it met, and what would pass."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from oms_kernel.domain.decision import Outcome, Verdict, denied
-from oms_kernel.domain.market import Quote
-from oms_kernel.domain.money import to_text
+from oms_kernel.domain.money import EXACT, ZERO, multiply, to_text
 
 
 def exceeded(
@@ -14,25 +14,50 @@ def exceeded(
     observed: Decimal,
     limit: Decimal,
     unit: str,
+    *,
+    inputs: dict[str, Decimal] | None = None,
+    would_pass: str = "",
 ) -> Verdict:
     """DENY with figures: `text` says what was measured, the sentence goes on with the figures."""
     sentence = f"{text} {to_text(observed)} {unit} is above the limit of {to_text(limit)} {unit}"
-    return denied(rule, code, sentence, observed=observed, limit=limit, unit=unit)
+    return denied(rule, code, sentence, observed=observed, limit=limit, unit=unit, inputs=inputs, would_pass=would_pass)
 
 
-def compared(rule: str, outcome: Outcome, observed: Decimal, limit: Decimal, quote: Quote, price: Decimal) -> Verdict:
-    """PASS or DENY of a deviation in percent from a price of a quote."""
-    above = "is above" if outcome is Outcome.DENY else "keeps"
+def compared(
+    rule: str,
+    outcome: Outcome,
+    observed: Decimal,
+    limit: Decimal,
+    unit: str,
+    price: Decimal,
+    at: datetime,
+    would_pass: str = "",
+) -> Verdict:
+    """PASS or DENY of a distance from a price of a quote."""
+    message = ""
+    if outcome is Outcome.DENY:
+        message = f"{to_text(observed)} {unit} away from {to_text(price)} is above the limit of {to_text(limit)} {unit}"
     return Verdict(
         rule=rule,
         outcome=outcome,
         code=rule if outcome is Outcome.DENY else "",
-        message=f"{to_text(observed)} % away from {to_text(price)} {above} the limit of {to_text(limit)} %"
-        if outcome is Outcome.DENY
-        else "",
+        message=message,
         observed=observed,
         limit=limit,
-        unit="%",
+        unit=unit,
         quote_price=price,
-        quote_at=quote.data_at,
+        quote_at=at,
+        would_pass=would_pass,
     )
+
+
+def whole_lots(limit: Decimal, value_of_one: Decimal, lot_size: Decimal) -> Decimal:
+    """The largest quantity in whole lots whose value is at most the limit; 0 when not even one lot is."""
+    if limit <= ZERO or value_of_one <= ZERO:
+        return ZERO
+    return multiply(EXACT.divide_int(limit, multiply(value_of_one, lot_size)), lot_size)
+
+
+def at_most(quantity: Decimal) -> str:
+    """What would pass, in words; nothing when no quantity would."""
+    return f"a quantity of at most {to_text(quantity)}" if quantity > ZERO else ""

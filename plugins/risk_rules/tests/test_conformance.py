@@ -62,7 +62,7 @@ class TestMaxPosition(RuleConformanceSuite):
 
 class TestMessageRate(RuleConformanceSuite):
     contributed = MessageRate
-    params = {"per_second": 3, "per_minute": 10}
+    params = {"per_second": 3, "per_minute": 10, "cancel_reserve_percent": 0}
 
     def permitted(self, scene: Scene) -> OrderRequest:
         for quantity in (1, 2):
@@ -81,7 +81,8 @@ class TestDuplicateOrder(RuleConformanceSuite):
 
     def permitted(self, scene: Scene) -> OrderRequest:
         scene.accept(scene.order(quantity=10))
-        return scene.order(quantity=11)
+        scene.wait(seconds=5)
+        return scene.order(quantity=10)
 
     def forbidden(self, scene: Scene) -> OrderRequest:
         scene.accept(scene.order(quantity=10))

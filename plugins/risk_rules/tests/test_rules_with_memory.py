@@ -24,8 +24,9 @@ from oms_risk_rules.recent import Recent
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def rate(**params: int) -> MessageRate:
-    return MessageRate(parse_params(MessageRate, params))
+def rate(**params: Any) -> MessageRate:
+    """The rule without a reserve for cancels, unless it is asked for."""
+    return MessageRate(parse_params(MessageRate, {"cancel_reserve_percent": 0, **params}))
 
 
 def duplicates(window_s: int = 5) -> DuplicateOrder:
