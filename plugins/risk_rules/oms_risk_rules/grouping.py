@@ -1,0 +1,85 @@
+"""Holdings of a scope in, the worst-case value of one instrument, sector or issuer out, or what is missing for it."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from oms_kernel.contracts.plugin import described
+from oms_kernel.contracts.rules import RuleView
+from oms_kernel.domain.ids import InstrumentId
+from oms_kernel.domain.money import ZERO, add, multiply
+from oms_kernel.domain.scope import Scope
+from oms_risk_rules.measuring import Per, book_of
+from oms_risk_rules.reach import reach_of
+from oms_risk_rules.valuation import NO_EQUITY, Missing, equity_of, unit_value_of, unvalued
+
+
+class Group(StrEnum):
+    """What counts together."""
+
+    INSTRUMENT = "INSTRUMENT"
+    SECTOR = "SECTOR"
+    ISSUER = "ISSUER"
+
+
+class Whole(StrEnum):
+    """Of what a share is measured."""
+
+    EQUITY = "EQUITY"
+    GROSS = "GROSS"
+    """The gross exposure of the scope."""
+
+
+class Concentration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of one thing may be held."""
+
+    max_percent: Annotated[Decimal, described("Largest share of the whole", "%", gt=0, le=10_000)]
+    of: Annotated[Whole, described("Of what the share is measured")] = Whole.EQUITY
+    by: Annotated[Group, described("What counts together; sector and issuer come from the instrument's facts")] = (
+        Group.INSTRUMENT
+    )
+    free_below: Annotated[
+        Decimal, described("Value of the group up to which its share does not matter", "base currency", ge=0)
+    ] = ZERO
+    per: Annotated[
+        Per, described("Whether each account is measured by itself, or all accounts of the scope together")
+    ] = Per.SCOPE
+
+
+def group_of(view: RuleView, instrument_id: InstrumentId, by: Group) -> str | Missing:
+    """The name of the group that an instrument belongs to."""
+    if by is Group.INSTRUMENT:
+        return instrument_id
+    facts = view.facts(instrument_id)
+    found = "" if facts is None else facts.sector if by is Group.SECTOR else facts.issuer
+    if found:
+        return found
+    instrument = view.instrument(instrument_id)
+    symbol = instrument.symbol if instrument is not None else instrument_id
+    return Missing("no_facts", f"the {by.value.lower()} of {symbol} is not known")
+
+
+def values_by_group(view: RuleView, scope: Scope, by: Group, currency: str) -> "dict[str, Decimal] | Missing":
+    """The worst-case value of every group that the scope holds, in the base currency."""
+    totals: dict[str, Decimal] = {}
+    for account_id, instrument_id in view.holdings(scope):
+        group = group_of(view, instrument_id, by)
+        if isinstance(group, Missing):
+            return group
+        unit = unit_value_of(view, instrument_id, currency)
+        if isinstance(unit, Missing):
+            return unit
+        value = multiply(reach_of(view.worst_case(account_id, instrument_id, book_of(scope))), unit)
+        totals[group] = add(totals.get(group, ZERO), value)
+    return totals
+
+
+def whole_of(view: RuleView, scope: Scope, of: Whole) -> Decimal | Missing:
+    """The scope's equity, or its gross exposure without the order that is judged."""
+    if of is Whole.EQUITY:
+        equity = equity_of(view, scope)
+        return NO_EQUITY if equity is None else equity
+    exposures = view.exposures(scope)
+    return unvalued(view, exposures) if exposures.gross is None else exposures.gross

@@ -1,0 +1,40 @@
+"""What is left below a limit in, the words and figures of a verdict out: what was observed, and what would pass."""
+
+from decimal import Decimal
+
+from oms_kernel.contracts.rules import OrderIntent
+from oms_kernel.domain.decision import Verdict, denied, passed
+from oms_kernel.domain.money import EXACT, ZERO, add, multiply, to_text
+from oms_risk_rules.valuation import figure
+
+NOTHING_BUT_REDUCING = "only an order that reduces the position"
+
+
+def at_most(intent: OrderIntent, room: Decimal, unit_value: Decimal, free: Decimal = ZERO) -> str:
+    """The largest quantity that would pass, in whole lots: `room` / `unit_value`, and `free` that costs no room.
+
+    Of a modified order it is the new total.
+    """
+    order = intent.replaces
+    lot = intent.instrument.lot_size
+    most = EXACT.divide_int(add(multiply(free, unit_value), room), multiply(unit_value, lot)) if unit_value else ZERO
+    quantity = multiply(most, lot)
+    if order is not None and quantity > ZERO:
+        quantity = add(quantity, order.filled_quantity)
+    return f"a quantity of at most {to_text(quantity)}" if quantity > ZERO else NOTHING_BUT_REDUCING
+
+
+def kept(rule: str, observed: Decimal, limit: Decimal, unit: str, inputs: dict[str, Decimal]) -> Verdict:
+    """PASS with its figures."""
+    return passed(rule, observed=figure(observed), limit=figure(limit), unit=unit, inputs=inputs)
+
+
+def overstepped(
+    rule: str, text: str, observed: Decimal, limit: Decimal, unit: str, inputs: dict[str, Decimal], would_pass: str
+) -> Verdict:
+    """DENY with its figures: `text` says what was measured, the sentence goes on with them."""
+    shown, bound = figure(observed), figure(limit)
+    if shown is None or bound is None:
+        return denied(rule, rule, f"{text} more digits than any limit can have", would_pass=would_pass)
+    sentence = f"{text} {to_text(shown)} {unit} is above the limit of {to_text(bound)} {unit}"
+    return denied(rule, rule, sentence, observed=shown, limit=bound, unit=unit, inputs=inputs, would_pass=would_pass)
