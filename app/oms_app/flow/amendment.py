@@ -13,6 +13,7 @@ from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError, StaleVersion, UnknownOrder
 from oms_app.flow.intake import IdempotencyKey
 from oms_app.flow.lane import Lanes
+from oms_app.flow.making_way import make_way
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory, capabilities_of
 from oms_app.store.unit_of_work import StoredAnswer
@@ -21,6 +22,7 @@ from oms_kernel.domain.decision import Decision
 from oms_kernel.domain.errors import InvalidRequest, KernelError, OrderConflict
 from oms_kernel.domain.events import Event, ReplaceDenied
 from oms_kernel.domain.ids import AccountId, InstrumentId, LedgerId, OrderId, StrategyId
+from oms_kernel.domain.lifecycle import OrderStatus
 from oms_kernel.domain.order import Order
 from oms_kernel.engine import NewTerms
 
@@ -242,6 +244,8 @@ class _ReplaceJob:
         order = find_own(turn, self.principal, self._order_id)
         _check_version(order, self._if_match)
         decision, events = judge_terms(turn, self.principal, order, self._terms)
+        held = order.status is OrderStatus.HELD
+        make_way(turn, decision, order.request.instrument_id, held=held, request_id=self.principal.request_id)
         turn.batch.record(*events)
         changed = turn.batch.book.orders[order.order_id]
         denied = {} if decision.accepted else {"denied_by": turn.batch.events[-1].seq}

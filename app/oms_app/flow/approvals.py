@@ -14,6 +14,7 @@ from oms_app.flow.audit import REFUSED, Actor, AdminAction, record
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import NotPermitted
 from oms_app.flow.lane import Lanes
+from oms_app.flow.making_way import make_way, shrink_own
 from oms_app.flow.pretrade import salted_hash
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory, route
@@ -179,7 +180,9 @@ class _ApproveJob:
         )
         if released is None:
             return Approval(order=order, decision=decision)
+        make_way(turn, decision, order.request.instrument_id, request_id=self.principal.request_id)
         turn.batch.record(msgspec.structs.replace(released, text_hash=_keep(turn, order, self._text)))
+        shrink_own(turn, decision, request_id=self.principal.request_id)
         return Approval(order=turn.batch.book.orders[order.order_id], decision=decision)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from oms_app.flow.boards import ConnectionBoard, QuoteBoard
+from oms_app.flow.boards import ConnectionBoard, FactsBoard, QuoteBoard
 from oms_app.flow.catching_up import FarBehind, is_far_ahead, read_up, recent_events
 from oms_app.flow.errors import OutcomeUnknown, Unavailable
 from oms_app.flow.snapshots import Snapshots
@@ -88,6 +88,7 @@ class Desk:
         self.new_id = new_id
         self.send_window = send_window
         self.quotes = QuoteBoard(quote_max_age)
+        self.facts = FactsBoard()
         self.connections = ConnectionBoard()
         self._ledgers: dict[LedgerId, LedgerCache] = {}
         self._guard = threading.Lock()
@@ -132,6 +133,7 @@ class Turn:
                 market,
                 self.catalogue.instruments,
                 self.catalogue.calendars,
+                facts=self.desk.facts.view(self.unit),
                 links=self.link,
                 pairs=self._pairs,
             )

@@ -11,6 +11,7 @@ import msgspec
 
 from oms_app.flow.desk import Turn
 from oms_app.flow.errors import DuplicateClientOrderId
+from oms_app.flow.making_way import make_way, shrink_own
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import find_instrument, route
 from oms_app.flow.tenant_settings import settings_of
@@ -95,7 +96,11 @@ def assess(
     Raises InvalidRequest, UnknownSymbol, NoSession, DuplicateClientOrderId: then nothing was recorded.
     """
     judged = judge(turn, principal, account_id, draft, order_id, hold_until=hold_until, basket=basket)
+    held = isinstance(judged.event, OrderAccepted) and judged.event.held
+    instrument_id, request_id = judged.instrument.instrument_id, principal.request_id
+    make_way(turn, judged.decision, instrument_id, held=held, request_id=request_id)
     turn.batch.record(judged.event)
+    shrink_own(turn, judged.decision, held=held, request_id=request_id)
     if judged.tags is not None:
         turn.unit.put_text(order_id, "tags", judged.tags, judged.salt)
     return judged.decision, turn.batch.book.orders[order_id]

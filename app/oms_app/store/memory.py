@@ -25,6 +25,7 @@ from oms_app.store.unit_of_work import (
     UnbookedReport,
     UnknownLedger,
 )
+from oms_kernel.contracts.rules import InstrumentFacts
 from oms_kernel.domain.calendar import ALWAYS_OPEN, Calendar
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import (
@@ -79,6 +80,7 @@ class MemoryStore:
         self.connections: dict[TenantId, dict[ConnectionId, ConnectionState]] = {}
         self.auth_epochs: dict[TenantId, int] = {}
         self.quotes_by_instrument: dict[InstrumentId, Quote] = {}
+        self.facts_by_instrument: dict[InstrumentId, InstrumentFacts] = {}
         self.client_order_ids: dict[tuple[TenantId, AccountId, str], OrderId] = {}
         self.execution_ids: dict[tuple[TenantId, BrokerAccountId, ExecId], ExecId | None] = {}
         self.answers: dict[tuple[TenantId, AnswerKey], StoredAnswer] = {}
@@ -133,6 +135,11 @@ class MemoryStore:
         """Replace an instrument's last quote."""
         with self._guard:
             self.quotes_by_instrument[quote.instrument_id] = quote
+
+    def put_facts(self, facts: InstrumentFacts) -> None:
+        """Replace what is known of an instrument."""
+        with self._guard:
+            self.facts_by_instrument[facts.instrument_id] = facts
 
     def _config_changed(self, tenant_id: TenantId) -> None:
         for ledger in self._ledgers.values():

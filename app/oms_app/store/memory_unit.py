@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from oms_app.store import chain
@@ -19,6 +20,7 @@ from oms_app.store.unit_of_work import (
     UnbookedReport,
 )
 from oms_kernel.contracts.broker import AnyReport
+from oms_kernel.contracts.rules import InstrumentFacts
 from oms_kernel.domain.account import TradingAccount
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import Recorded
@@ -54,6 +56,7 @@ class MemoryLedgerUnit:
         self.tenant_id = ledger.tenant_id
         self.ledger_id = ledger.ledger_id
         self.now = store.clock()
+        self.clock_offset = timedelta(0)
         self.head = len(ledger.events)
         self.config_version = ledger.config_version
         self.catalogue_version = store.catalogue_version
@@ -119,6 +122,14 @@ class MemoryLedgerUnit:
             quote
             for quote in list(self._store.quotes_by_instrument.values())
             if received_after is None or quote.received_at > received_after
+        ]
+
+    def instrument_facts(self, updated_after: Any) -> Sequence[tuple[InstrumentFacts, datetime]]:
+        """What is known of instruments, each with when it was told: all, or what was told since."""
+        return [
+            (facts, facts.as_of)
+            for facts in list(self._store.facts_by_instrument.values())
+            if updated_after is None or facts.as_of > updated_after
         ]
 
     def connection_states(self) -> dict[ConnectionId, ConnectionState]:

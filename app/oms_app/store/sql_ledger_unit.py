@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
-from oms_app.store import chain, config_rows, connector_storage, cursors, leases, log_rows, unbooked
+from oms_app.store import chain, config_rows, connector_storage, cursors, instrument_facts, leases, log_rows, unbooked
 from oms_app.store.config_rows import connection_resource
 from oms_app.store.projected_tables import ANSWERS, LOG, RENEWED_ANSWERS, TEXTS, UNBOOKED, Projection, Rows
 from oms_app.store.projection import rows_of
@@ -23,6 +23,7 @@ from oms_app.store.unit_of_work import (
     UnbookedReport,
 )
 from oms_kernel.contracts.broker import AnyReport
+from oms_kernel.contracts.rules import InstrumentFacts
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import Recorded
 from oms_kernel.domain.ids import ConnectionId, EventId, LedgerId, OrderId, TenantId
@@ -35,6 +36,8 @@ class SqlLedgerUnit(ABC):
     tenant_id: TenantId
     ledger_id: LedgerId
     now: datetime
+    clock_offset: timedelta = timedelta(0)
+    """See LedgerUnit; a dialect whose server has a clock of its own measures it."""
     head: int
     head_hash: bytes | None
     """The hash of the log's last row; None while it is empty."""
@@ -101,6 +104,10 @@ class SqlLedgerUnit(ABC):
     def quotes(self, received_after: datetime | None) -> Sequence[Quote]:
         """The rows of last_quotes that changed since (all for None)."""
         return config_rows.load_quotes(self.connection, received_after)
+
+    def instrument_facts(self, updated_after: datetime | None) -> Sequence[tuple[InstrumentFacts, datetime]]:
+        """What is known of instruments, each with when it was stored: all for None, or what was stored since."""
+        return instrument_facts.load(self.connection, updated_after)
 
     def connection_states(self) -> dict[ConnectionId, ConnectionState]:
         """All connections of this ledger's tenant, with their leases."""

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from oms_kernel.contracts.broker import AnyReport
+from oms_kernel.contracts.rules import InstrumentFacts
 from oms_kernel.domain.account import TradingAccount
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.calendar import Calendar
@@ -191,12 +192,14 @@ class LedgerUnit(Protocol):
     """A transaction that holds one ledger's lock; it was the transaction's first statement.
 
     now: the database's clock at the lock (the process's on SQLite and in memory). head: the last seq.
-    auth_epoch: the tenant's, read with the lock.
+    clock_offset: by how much the process's clock is at least ahead of `now`'s, negative when it is behind; 0 where
+    they are one clock. auth_epoch: the tenant's, read with the lock.
     """
 
     tenant_id: TenantId
     ledger_id: LedgerId
     now: datetime
+    clock_offset: timedelta
     head: int
     config_version: int
     catalogue_version: int
@@ -213,6 +216,9 @@ class LedgerUnit(Protocol):
 
     def quotes(self, received_after: datetime | None) -> Sequence[Quote]:
         """The rows of last_quotes that changed since (all for None)."""
+
+    def instrument_facts(self, updated_after: datetime | None) -> Sequence[tuple[InstrumentFacts, datetime]]:
+        """What is known of instruments, each with when it was stored: all for None, or what was stored since."""
 
     def connection_states(self) -> dict[ConnectionId, ConnectionState]:
         """All connections that serve accounts of this ledger's tenant."""
