@@ -20,7 +20,7 @@ from oms_kernel.domain.events import Event, Recorded
 from oms_kernel.domain.order import OrderRequest
 from oms_kernel.domain.scope import Scope, ScopeLevel
 from oms_kernel.registry import Registered
-from oms_kernel.soundness import complete, describe, is_sound, is_sound_trigger
+from oms_kernel.soundness import complete, describe, is_sound, is_sound_trigger, known_of
 from oms_kernel.terms import Terms
 from oms_kernel.watchdog import PluginHung, Watchdog, framed
 
@@ -152,6 +152,7 @@ class GuardedRule:
         "_assess",
         "_enter_assess",
         "_enter_fold",
+        "_known",
         "_lost",
         "_passed",
         "_plain",
@@ -199,7 +200,8 @@ class GuardedRule:
         self._assess = getattr(rule, "assess", _no_rule)
         self._tally = self.guard.tally()
         self._plain = passed(name)
-        self._passed = complete(self._plain, name, plugin, gate, terms)
+        self._known = known_of(name, plugin, gate, terms)
+        self._passed = complete(self._plain, self._known)
         self._enter_assess = framed(plugin, f"{name}.assess")
         self._enter_fold = framed(plugin, f"{name}.fold")
         self._lost = FoldFailed("the rule's memory is lost")
@@ -219,12 +221,12 @@ class GuardedRule:
         outcome = self._call(self._enter_assess, self._assess, intent, view, state)
         if outcome is self._plain:
             return self._passed
-        if outcome.__class__ is Verdict:
-            if outcome == self._plain:
+        if outcome.__class__ is Verdict and is_sound(outcome):
+            completed = complete(outcome, self._known)
+            if completed == self._passed:  # a rule that has no figures to tell mostly returns one and the same object
                 self._plain = outcome
                 return self._passed
-            if is_sound(outcome):
-                return complete(outcome, self.name, self.plugin, self.gate, self.terms)
+            return completed
         error = outcome.error if outcome.__class__ is _Failure else TypeError(f"no verdict: {describe(outcome)}")
         self.guard.failed(self._tally, f"{self.name}.assess", error)
         return self._denied(PLUGIN_FAILED, f"failed ({type(error).__name__})")
