@@ -2,6 +2,7 @@
 
 import typing
 from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -112,11 +113,13 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
     return document
 
 
+@lru_cache(maxsize=1)
 def verdict_schema() -> ma.Schema:
     """What the API answers for a verdict: the kernel's Verdict, and its headroom."""
     return make_schema("Verdict", {**fields_of(Verdict), "headroom": DecimalText(allow_none=True)})
 
 
+@lru_cache(maxsize=1)
 def order_answer_schema() -> ma.Schema:
     """What the API answers for an order, generated from the kernel's Order and OrderRequest."""
     fields = {

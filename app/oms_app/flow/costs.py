@@ -65,6 +65,7 @@ def cost_reader(store: SqlStore, registries: Registries, guard_of: Callable[[str
 
 def _asked(
     guard: Guard,
+    tally: Tally,
     contributed: Any,
     params: dict[str, Any],
     instrument: Instrument,
@@ -72,7 +73,6 @@ def _asked(
     price: Decimal,
 ) -> CostEstimate | str:
     """The connector's estimate, or why there is none."""
-    tally = guard.tally()
     try:
         with guard.measured(tally):
             found = contributed.estimate(parse_params(contributed, params), instrument, request, price)
