@@ -10,6 +10,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,11 +21,20 @@ import msgspec
 from msgspec import Meta
 
 from oms_kernel.contracts.plugin import Secret
+from oms_kernel.domain.errors import InvalidNumber
+from oms_kernel.domain.money import bounded
 
 PREFIX = "OMS_"
 FILE_SUFFIX = "_FILE"
-PLAIN_NAMES = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url", "SECRET_KEY": "secret_key", "DEBUG": "debug"}
-"""Names without the prefix that hosting platforms set; the prefixed name wins."""
+PLAIN_NAMES = {
+    "DATABASE_URL": "database_url",
+    "REDIS_URL": "redis_url",
+    "SECRET_KEY": "secret_key",
+    "DEBUG": "debug",
+    "RISK_MAX_POSITION_SIZE": "risk_max_position_size",
+    "RISK_MAX_ORDER_SIZE": "risk_max_order_size",
+}
+"""Names without the prefix that hosting platforms and their documents use; the prefixed name wins."""
 NOT_SETTINGS = frozenset({"OMS_CONFIG", "OMS_URL", "OMS_API_KEY", "OMS_STREAM_URL"})
 """Variables that the command line reads for itself."""
 IGNORED_PREFIXES = ("OMS_TEST_", "OMS_BENCH_", "OMS_CAMPAIGN_")
@@ -134,10 +144,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     send_window_s: Seconds = 10
     quote_max_age_s: Seconds = 5
+    risk_max_position_size: Decimal | None = None
+    risk_max_order_size: Decimal | None = None
     maximum_pause_s: Seconds = 10
     ack_timeout_factor: Annotated[float, Meta(gt=0, le=100)] = 1
     lease_s: Seconds = 20
     poll_ms: Annotated[int, Meta(ge=5, le=5000)] = 100
+    monitor_ms: Annotated[int, Meta(ge=20, le=5000)] = 250
     heartbeat_timeout_s: Seconds = 10
 
     disabled_plugins: tuple[str, ...] = ()
@@ -278,9 +291,22 @@ def _check(settings: Settings) -> None:
         if len(master.reveal()) < 32:
             raise SettingsError(f"OMS_MASTER_KEYS: key {index} is too short: give a random text of at least 32")
     _check_edge(settings)
+    for name in ("risk_max_position_size", "risk_max_order_size"):
+        _check_size(name, getattr(settings, name))
     both = sorted(set(settings.disabled_plugins) & set(settings.required_plugins))
     if both:
         raise SettingsError(f"OMS_DISABLED_PLUGINS and OMS_REQUIRED_PLUGINS both name {both[0]}: name it in one only")
+
+
+def _check_size(name: str, size: Decimal | None) -> None:
+    if size is None:
+        return
+    try:
+        fault = "" if bounded(size) > 0 else "must be more than 0"
+    except InvalidNumber as error:
+        fault = error.detail
+    if fault:
+        raise SettingsError(f"{variable(name)} is {size}: {fault}; unset it where no such limit is wanted")
 
 
 def _check_edge(settings: Settings) -> None:

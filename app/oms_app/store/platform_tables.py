@@ -245,6 +245,22 @@ CONSUMER_CURSORS = platform_table(
     not_below_zero("seq"),
     key=["consumer", "ledger_id"],
 )
+MONITORING_ROUNDS = platform_table(
+    "monitoring_rounds",
+    Column("ledger_id", Id(), ForeignKey("ledgers.ledger_id"), nullable=False),
+    Column("tenant_id", Id(), nullable=False),
+    Column("holder", String(200), nullable=False),
+    Column("ended_at", UtcDateTime(), nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("lag_ms", BigInteger, nullable=False),
+    Column("monitors", Integer, nullable=False),
+    Column("failures", Json, nullable=False),
+    Column("rounds", BigInteger, nullable=False),
+    Column("error", Text, nullable=False, server_default=""),
+    *stamped(),
+    key=["ledger_id"],
+)
+"""How the last round of monitoring of each ledger went."""
 SCHEDULES = platform_table(
     "schedules",
     Column("name", String(60), nullable=False),

@@ -1,16 +1,23 @@
 """The last quote of each instrument: newer replaces older in one statement; what is already newer stays."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import or_
+from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from oms_app.store.tables import LAST_QUOTES
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.market import Quote
+
+
+def newest_at(unit: RowsUnit) -> datetime | None:
+    """When the newest quote was received; None before the first."""
+    found: datetime | None = unit.connection.scalar(select(func.max(LAST_QUOTES.c.received_at)))
+    return found
 
 
 def put_quotes(unit: RowsUnit, quotes: Iterable[Quote]) -> None:

@@ -18,6 +18,7 @@ from oms_app.workers.fan_out import FanOut
 from oms_app.workers.feeding import Feeding, delivering
 from oms_app.workers.housekeeping import Housekeeping
 from oms_app.workers.leader import Leader
+from oms_app.workers.monitoring import Monitoring
 from oms_app.workers.posting import Posting, sending
 from oms_app.workers.queue import Sender, Work, declare, make_broker, start_worker
 from oms_app.workers.sweeper import Sweeper
@@ -42,6 +43,7 @@ def serve(
     queues: Collection[Queue],
     checkpoint: Callable[[], int],
     housekeeping: Housekeeping,
+    monitoring: Callable[[Callable[[], bool]], Monitoring],
     holder: str,
     lease_s: float,
     poll_s: float,
@@ -50,6 +52,7 @@ def serve(
     """Serve these queues until SIGTERM or SIGINT; with none of them only the schedules.
 
     Every worker stands for leader of the schedules. Webhooks are fed from the logs where their queue is served.
+    monitoring: makes what watches the ledgers, told how to know whether this worker leads.
     """
     stopping = threading.Event()
     news = threading.Event()
@@ -76,6 +79,8 @@ def serve(
     posting = Posting(mailing, sender.send) if Queue.MAIL in queues else None
     signals.listen(news.set)
     leader.start()
+    watch = monitoring(lambda: leader.leads)
+    watch.start()
     log.info("serving", queues=sorted(queues))
     try:
         while not stopping.is_set():
@@ -92,6 +97,7 @@ def serve(
             if not moved and not stopping.is_set():
                 news.wait(signals.poll_s(poll_s) if feeding is not None else BEAT_S)
     finally:
+        watch.stop()
         leader.stop()
         if worker is not None:
             worker.stop(timeout=STOP_LIMIT_MS)
