@@ -72,7 +72,7 @@ def _groups() -> dict[str, Group]:
     return groups
 
 
-IN_PROCESS = ("guarded_call", "kernel_place", "sim_match", "store_append")
+IN_PROCESS = ("guarded_call", "kernel_place", "rule_chain", "sim_match", "store_append")
 """Modules with `run(rounds, seed) -> list of records`."""
 
 

@@ -23,6 +23,7 @@ from oms_kernel.domain.ids import ConnectionId, OrderId
 from oms_kernel.domain.order import OrderRequest, Side
 from oms_kernel.guard import GuardedRule, guard_rule
 from oms_kernel.host import PluginHost
+from oms_kernel.terms import Terms
 from oms_kernel.testkit.builders import BROKER_ACCOUNT_ID, a_uuid
 from oms_kernel.testkit.scene import EVERYTHING, Scene
 from oms_kernel.view import LedgerView
@@ -46,7 +47,7 @@ def run(rounds: int = 5, seed: int = 7) -> list[dict[str, Any]]:
     registries = host.load()
     rules = [
         guard_rule(
-            registries.risk_rules[name], params, key=name, gate=Gate.RISK, account_id=None,
+            registries.risk_rules[name], params, key=name, gate=Gate.RISK, terms=Terms(),
             guard=host.guard(registries.risk_rules[name].plugin),
         )
         for name, params in LIMITS.items()

@@ -42,6 +42,7 @@ from oms_kernel.domain.market import MarketView, Quote
 from oms_kernel.domain.order import Order, OrderRequest, OrderType, Side, TimeInForce
 from oms_kernel.guard import GuardedRule, guard_rule
 from oms_kernel.host import PluginHost
+from oms_kernel.terms import Terms
 from oms_kernel.testkit.scene import EVERYTHING
 from oms_kernel.view import LedgerView
 
@@ -242,7 +243,7 @@ def _rules() -> list[GuardedRule]:
     registries = host.load()
     return [
         guard_rule(
-            registries.risk_rules[name], params, key=name, gate=Gate.RISK, account_id=None,
+            registries.risk_rules[name], params, key=name, gate=Gate.RISK, terms=Terms(),
             guard=host.guard(registries.risk_rules[name].plugin),
         )
         for name, params in LIMITS.items()

@@ -10,7 +10,7 @@ import msgspec
 
 from oms_kernel.contracts.rules import OrderIntent
 from oms_kernel.domain.account import TradingState
-from oms_kernel.domain.decision import Gate, Outcome, Verdict, passed
+from oms_kernel.domain.decision import Gate, Outcome, Verdict
 from oms_kernel.domain.lifecycle import OrderStatus
 from oms_kernel.domain.market import MarketView
 from oms_kernel.domain.money import ZERO, subtract
@@ -58,9 +58,8 @@ def judge(intent: OrderIntent, view: LedgerView, rules: Sequence[JudgedRule], st
 
     Rules are shown copies of the order and its instrument: one that changes them denies, and the next sees them whole.
     """
-    own = (_trading_state_verdict(intent, view), _doubt_verdict(intent, view))
+    judged = [own for own in (_trading_state_verdict(intent, view), _doubt_verdict(intent, view)) if own is not None]
     request, now = intent.request, view.now
-    judged: list[Verdict] = []
     shown = _unshared(intent)
     for rule in rules:
         if not rule.covers(request, now):
@@ -69,7 +68,7 @@ def judge(intent: OrderIntent, view: LedgerView, rules: Sequence[JudgedRule], st
         if shown != intent:
             verdict, shown = rule.tampered(), _unshared(intent)
         judged.append(verdict)
-    return (*(verdict for verdict in own if verdict.outcome is not Outcome.PASS), *judged)
+    return tuple(judged)
 
 
 def _unshared(intent: OrderIntent) -> OrderIntent:
@@ -105,14 +104,14 @@ def lets_out(view: LedgerView, request: OrderRequest, quantity: Decimal) -> bool
     return own is not TradingState.CANCEL_ONLY and view.reduces_where_restrained(request, quantity)
 
 
-def _trading_state_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
+def _trading_state_verdict(intent: OrderIntent, view: LedgerView) -> Verdict | None:
     request = intent.request
     if lets_out(view, request, open_after(intent)):
         if request.reduce_only and not view.reduces(request, open_after(intent)):
             return _own_denial(
                 "reduce_only", "would_increase", "the order is reduce-only and would not reduce", intent, view
             )
-        return passed("trading_state")
+        return None
     state = view.trading_state(request.account_id, request.strategy_id, request.instrument_id)
     own = view.account(request.account_id).trading_state
     taken = "orders that reduce, and cancels" if state is TradingState.REDUCE_ONLY else "cancels only"
@@ -120,10 +119,10 @@ def _trading_state_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
     return _own_denial("trading_state", state.lower(), f"{text}: it takes {taken}", intent, view)
 
 
-def _doubt_verdict(intent: OrderIntent, view: LedgerView) -> Verdict:
+def _doubt_verdict(intent: OrderIntent, view: LedgerView) -> Verdict | None:
     request = intent.request
     if not view.in_doubt(request.account_id, request.instrument_id) or view.reduces(request, open_after(intent)):
-        return passed("in_doubt")
+        return None
     text = f"an order of {intent.instrument.symbol} is in doubt: until it is settled only what reduces is taken"
     return _own_denial("in_doubt", "instrument_in_doubt", text, intent, view)
 

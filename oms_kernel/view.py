@@ -11,6 +11,7 @@ from oms_kernel.domain.breaks import Break
 from oms_kernel.domain.calendar import ALWAYS_OPEN, Calendar, risk_date
 from oms_kernel.domain.controls import EquityMark
 from oms_kernel.domain.errors import InvalidRequest
+from oms_kernel.domain.folds import OPEN
 from oms_kernel.domain.ids import AccountId, EventId, InstrumentId, OrderId, StrategyId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.market import MarketView
@@ -208,6 +209,8 @@ class LedgerView:
     ) -> TradingState:
         """The strictest of the account's trading state and of the kill switches that cover such an order."""
         state = self._book.accounts[account_id].trading_state
+        if not self._book.active_switches.holds(OPEN):
+            return state
         for switch in self._book.switches():
             if switch.scope.covers(account_id, strategy_id, instrument_id):
                 state = strictest(state, switch.trading_state)

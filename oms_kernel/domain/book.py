@@ -201,7 +201,7 @@ class Book:
 
     def in_doubt(self, account_id: AccountId, instrument_id: InstrumentId) -> bool:
         """Whether an order of this holding is in doubt."""
-        return any(True for _ in self.doubts.entries((account_id, instrument_id)))
+        return self.doubts.holds((account_id, instrument_id))
 
     # Changing ---------------------------------------------------------------------------------------------
 

@@ -128,6 +128,14 @@ class Grouped(Generic[G, K, V]):
         removed = self.removed.get(group)
         return None if removed is not None and key in removed else self.base.find(group, key)
 
+    def holds(self, group: G) -> bool:
+        """Whether a group has any entries."""
+        if self.added.get(group):
+            return True
+        if self.base is None or self.removed.get(group):
+            return any(True for _ in self.entries(group))
+        return self.base.holds(group)
+
     def entries(self, group: G) -> Iterator[tuple[K, V]]:
         """The entries of one group, oldest first."""
         added = self.added.get(group, {})
