@@ -8,6 +8,7 @@ import marshmallow as ma
 from oms_app.api.attention_answers import attention_answers
 from oms_app.api.audit_answers import audit_answers
 from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, JsonObject, Text, Word
+from oms_app.api.limit_answers import limit_answers
 from oms_app.api.order_json import order_answer_schema, verdict_schema
 from oms_app.api.people_answers import people_answers
 from oms_app.api.preview_json import preview_schema
@@ -63,6 +64,10 @@ def answer_schemas() -> dict[str, ma.Schema]:
 
 
 LISTED = (
+    "RiskRule",
+    "Limit",
+    "LimitChange",
+    "Usage",
     "Judgement",
     "FoundVerdict",
     "Approval",
@@ -128,6 +133,7 @@ def _plain_answers() -> dict[str, Fields]:
             "data": JsonObject(),
         },
         **attention_answers(),
+        **limit_answers(),
         **people_answers(),
         **audit_answers(),
         **sign_in_answers(),

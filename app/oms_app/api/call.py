@@ -1,6 +1,7 @@
 """What a view gets and gives: a Call that was authenticated, permitted and read; an Answer ready for JSON."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 import marshmallow as ma
@@ -12,6 +13,9 @@ from oms_app.flow.audit import Actor
 from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.invitations import Invitations
+from oms_app.flow.limit_changes import LimitChanges
+from oms_app.flow.limit_files import LimitFiles
+from oms_app.flow.limits import Limits
 from oms_app.flow.members import Members
 from oms_app.flow.people_csv import PeopleTables
 from oms_app.flow.principal import Principal
@@ -126,6 +130,22 @@ class ApiServices(Protocol):
         """What people say about themselves."""
 
     @property
+    def limits(self) -> Limits:
+        """Keeps limits of tenants and the firm."""
+
+    @property
+    def limit_changes(self) -> LimitChanges:
+        """Changes of limits that wait for a second person."""
+
+    @property
+    def limit_files(self) -> LimitFiles:
+        """Applies and exports files of limits."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Now, aware, in UTC."""
+
+    @property
     def registration(self) -> Register:
         """Lets strangers in, where that is wanted."""
 
@@ -213,6 +233,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     body_example: Mapping[str, Any] | None = None
     takes_csv: bool = False
     """A body of text/csv is taken as the field `csv`."""
+    takes_yaml: bool = False
+    """A body of application/yaml is taken as the field `yaml`."""
     answers_csv: bool = False
     answers_lines: bool = False
     """It may answer with application/x-ndjson: a JSON document in each line."""

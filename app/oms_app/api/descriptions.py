@@ -1,12 +1,19 @@
 """Say what every field of the API means, once, by its name; exceptions name their schema."""
 
-from oms_app.api import audit_descriptions, people_descriptions, sign_in_descriptions, verdict_descriptions
+from oms_app.api import (
+    audit_descriptions,
+    limit_descriptions,
+    people_descriptions,
+    sign_in_descriptions,
+    verdict_descriptions,
+)
 from oms_app.flow.publishing import PUBLIC_KINDS
 
 _OF_SCHEMA = {
     **audit_descriptions.OF_SCHEMA,
     **people_descriptions.OF_SCHEMA,
     **sign_in_descriptions.OF_SCHEMA,
+    **limit_descriptions.OF_SCHEMA,
     **verdict_descriptions.OF_SCHEMA,
     ("Verdict", "limit"): "The limit that was met.",
     ("Verdict", "severity"): "HARD refuses, SOFT holds for an approval, SHADOW is only written down.",
@@ -91,6 +98,7 @@ _DESCRIPTIONS = {
     **audit_descriptions.DESCRIPTIONS,
     **people_descriptions.DESCRIPTIONS,
     **sign_in_descriptions.OF_FIELD,
+    **limit_descriptions.DESCRIPTIONS,
     **verdict_descriptions.DESCRIPTIONS,
     "access_token": "The token for Authorization: Bearer; lives at most 15 minutes.",
     "accepted": "How many orders were accepted on the present risk day.",

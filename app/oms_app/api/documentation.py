@@ -41,6 +41,7 @@ _RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 1},
 }
 _CSV = {"text/csv": {"schema": {"type": "string"}}}
+_YAML = {"application/yaml": {"schema": {"type": "string"}}}
 _LINES = {"application/x-ndjson": {"schema": {"type": "string"}}}
 _ETAG = {"description": 'The version of the order, such as "v42".', "schema": {"type": "string"}}
 _TITLES = dict(reversed(list(STATUS_OF_CODE.values())))
@@ -189,6 +190,7 @@ def _operation(
             "content": {
                 "application/json": {"schema": reference, **_example(endpoint)},
                 **(_CSV if endpoint.takes_csv else {}),
+                **(_YAML if endpoint.takes_yaml else {}),
             },
         }
     if deprecated:
@@ -256,7 +258,7 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
             {
                 "in": "header",
                 "name": "If-Match",
-                "description": 'The ETag of the order, such as "v42"; 412 when the order has changed since.',
+                "description": 'The ETag of what you read, such as "v42"; 412 when it has changed since.',
                 "schema": {"type": "string"},
             }
         )

@@ -102,8 +102,10 @@ def people_answers() -> dict[str, Fields]:
 
 
 def settings_fields() -> Fields:
-    """A tenant's settings; all of them are true or false."""
-    return {name: Flag() for name in TenantSettings.__struct_fields__}
+    """A tenant's settings: true or false, but for a list of rules and a number of seconds."""
+    flags: Fields = {name: Flag() for name in TenantSettings.__struct_fields__}
+    rules = ma.fields.List(Text(longest=100), validate=ma.validate.Length(max=200))
+    return {**flags, "required_limits": rules, "approval_window_s": Count(low=60, high=86_400)}
 
 
 def _text(**options: bool) -> Text:

@@ -37,7 +37,7 @@ STATUS_OF_CODE: dict[str, tuple[int, str]] = {
     "conflict": (409, "The present state does not allow this"),
     "order_conflict": (409, "The order's present state does not allow this"),
     "duplicate_client_order_id": (409, "The client_order_id is taken"),
-    "stale_version": (412, "The order has changed since"),
+    "stale_version": (412, "It has changed since"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
     "invalid_request": (422, "The request is not valid"),

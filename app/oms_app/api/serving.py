@@ -26,6 +26,7 @@ from oms_app.flow.scopes import Scope
 from oms_kernel.domain.errors import KernelError
 
 MAX_IDEMPOTENCY_KEY = 255
+YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 _NO_FIELDS = make_schema("Empty", {})
 _VERSION = re.compile(r'(?:W/)?"v([0-9]{1,18})"\Z', re.ASCII)
 
@@ -131,7 +132,9 @@ def _body(endpoint: Endpoint, http: Request) -> Any:
         if not data:
             return endpoint.body.read({}) if endpoint.body is not None else None
     if endpoint.takes_csv and endpoint.body is not None and http.mimetype == "text/csv":
-        return endpoint.body.read({"csv": _csv_text(http)})
+        return endpoint.body.read({"csv": _text_of(http, "csv", "save the table as CSV in UTF-8")})
+    if endpoint.takes_yaml and endpoint.body is not None and http.mimetype in YAML_TYPES:
+        return endpoint.body.read({"yaml": _text_of(http, "yaml", "save the file in UTF-8")})
     if http.content_type != "application/json" and http.mimetype != "application/json":
         raise Problem(
             "unsupported_media_type",
@@ -145,12 +148,12 @@ def _body(endpoint: Endpoint, http: Request) -> Any:
     return endpoint.body.read(value) if endpoint.body is not None else load(_NO_FIELDS, value)
 
 
-def _csv_text(http: Request) -> str:
+def _text_of(http: Request, field: str, fix: str) -> str:
     try:
         return http.get_data().decode("utf-8")
     except UnicodeDecodeError:
-        error = FieldError("csv", "is not UTF-8", "save the table as CSV in UTF-8")
-        raise Problem("invalid_request", "the table is not UTF-8", errors=[error]) from None
+        error = FieldError(field, "is not UTF-8", fix)
+        raise Problem("invalid_request", "the body is not UTF-8", errors=[error]) from None
 
 
 def _query(endpoint: Endpoint, arguments: "MultiDict[str, str]") -> dict[str, Any]:
@@ -209,6 +212,6 @@ def _if_match(http: Request) -> int | None:
         raise Problem(
             "invalid_request",
             "If-Match is not valid",
-            errors=[FieldError("If-Match", "is no version", 'send the ETag of the order, such as "v42"')],
+            errors=[FieldError("If-Match", "is no version", 'send the ETag of what you read, such as "v42"')],
         )
     return int(match.group(1))

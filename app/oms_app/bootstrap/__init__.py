@@ -21,11 +21,15 @@ from oms_app.flow.consequences import act_on_triggers
 from oms_app.flow.control import Control
 from oms_app.flow.costs import cost_reader
 from oms_app.flow.desk import Desk
+from oms_app.flow.firm_defaults import firm_defaults
 from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
 from oms_app.flow.invitations import Invitations
 from oms_app.flow.lane import Lanes
+from oms_app.flow.limit_changes import LimitChanges
+from oms_app.flow.limit_files import LimitFiles
+from oms_app.flow.limits import Limits
 from oms_app.flow.mailing import Mailing
 from oms_app.flow.members import Members
 from oms_app.flow.passwords import HashingCost, Passwords
@@ -38,6 +42,7 @@ from oms_app.flow.reconcile_requests import ReconcileRequests
 from oms_app.flow.registration import Register
 from oms_app.flow.resolution import Resolution
 from oms_app.flow.routing import Directory
+from oms_app.flow.rule_catalogue import rule_names
 from oms_app.flow.rulebook import make_monitors, make_rules
 from oms_app.flow.sealing import Sealer, make_sealer
 from oms_app.flow.tenancy import Tenancy
@@ -82,6 +87,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     mailing: Mailing
     hosts: Hosts
     tenancy: Tenancy
+    limits: Limits
+    limit_changes: LimitChanges
+    limit_files: LimitFiles
     members: Members
     invitations: Invitations
     people: People
@@ -144,9 +152,10 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         store.check_serving()
     signals = make_signals(settings.redis_url)
     store.on_append = signals.note
+    defaults = firm_defaults(settings.risk_max_position_size, settings.risk_max_order_size)
     desk = Desk(
         store,
-        make_rules=partial(make_rules, registries, host.guard),
+        make_rules=partial(make_rules, registries, host.guard, firm_defaults=defaults),
         make_monitors=partial(make_monitors, registries, host.guard),
         after_work=act_on_triggers,
         capabilities=partial(capabilities, registries),
@@ -156,7 +165,8 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
     )
     passwords = _passwords(settings)
     mailing = Mailing(store, _mailer(settings), new_id, url=settings.url)
-    tenancy = Tenancy(store, new_id)
+    tenancy = Tenancy(store, new_id, rule_names(registries))
+    limit_changes = LimitChanges(store, registries, new_id)
     invitations = Invitations(store, mailing, passwords, new_id)
     lanes = Lanes(desk.ledger)
     directory = Directory(desk)
@@ -182,6 +192,9 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         mailing=mailing,
         hosts=Hosts(store),
         tenancy=tenancy,
+        limits=Limits(store, registries, new_id, limit_changes, defaults),
+        limit_changes=limit_changes,
+        limit_files=LimitFiles(store, registries, new_id, limit_changes, tenancy.is_superuser),
         members=Members(store),
         invitations=invitations,
         people=People(store, passwords, new_id),

@@ -80,7 +80,8 @@ class TenantPages:
         """What the tenant decides for itself."""
         seen = self._seen(tenant_id)
         ticked = request.form.getlist("settings")
-        asked = {name: name in ticked for name in TenantSettings.__struct_fields__}
+        stored = msgspec.structs.asdict(self._tenancy.settings(seen))
+        asked = {name: name in ticked if isinstance(value, bool) else value for name, value in stored.items()}
         self._tenancy.change_settings(acting(), seen, asked)
         return self._sheets.board("tenant", "The settings are changed.", **self._one(self._tenancy.get(seen)))
 
@@ -138,7 +139,11 @@ class TenantPages:
             "form": msgspec.structs.replace(shown, values={**stored, **shown.values}),
             "is_own": row.tenant_id == caller().principal.tenant_id,
             "may_name": self._tenancy.is_superuser(caller().principal),
-            "settings": msgspec.structs.asdict(settings_of(row.settings)),
+            "settings": {
+                name: value
+                for name, value in msgspec.structs.asdict(settings_of(row.settings)).items()
+                if isinstance(value, bool)
+            },
             "meanings": MEANINGS,
         }
 

@@ -73,7 +73,7 @@ class IdempotencyMismatch(FlowError):
 
 
 class StaleVersion(FlowError):
-    """The order changed since the version that If-Match names: read it again."""
+    """It changed since the version that If-Match names: read it again."""
 
     code = "stale_version"
 

@@ -88,7 +88,7 @@ def check_draft(draft: LimitDraft, registries: Registries, now: datetime, before
 
 
 def check_scope(unit: RowsUnit, scope: Scope, account_ids: Collection[AccountId] | None = None) -> None:
-    """Nothing, when every id of the scope is the tenant's (any instrument is). account_ids: who asks reaches only these.
+    """Nothing, when every id of the scope is the tenant's. account_ids: the only ones that who asks may use.
 
     Raises UnknownAccount, InvalidRequest, NotPermitted.
     """

@@ -1,4 +1,4 @@
-"""Edits of limits in, rows and the audit trail out, in one transaction; the same for a person, a file and a second person.
+"""Edits of limits in, rows and the audit trail out, in one transaction, whoever asked: a person, a file or two persons.
 
 An edit says what it found before: it is carried out only while that still holds, else StateConflict.
 """

@@ -3,15 +3,16 @@
 Only superusers of the platform see, make and close tenants; of everybody else a tenant is hidden that is not their own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from oms_app.flow import wording
-from oms_app.flow.audit import Actor, AdminAction, record
+from oms_app.flow.audit import CLI, Actor, AdminAction, record
 from oms_app.flow.errors import FlowError, NotPermitted
+from oms_app.flow.loosening import loosened_settings
 from oms_app.flow.principal import Principal
 from oms_app.flow.tenant_settings import TenantSettings, checked, settings_of
 from oms_app.store import auth_epochs, people
@@ -44,9 +45,10 @@ class NewTenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tenancy:
-    """The one door for tenants as such. Thread-safe."""
+    """The one door for tenants as such. Thread-safe. known_rules: of which limits may be required; None: any."""
 
-    def __init__(self, store: SqlStore, new_id: Callable[[], str]) -> None:
+    def __init__(self, store: SqlStore, new_id: Callable[[], str], known_rules: Collection[str] | None = None) -> None:
+        self._known_rules = known_rules
         self._store = store
         self._new_id = new_id
         self._settings: dict[TenantId, tuple[int, TenantSettings]] = {}
@@ -126,7 +128,7 @@ class Tenancy:
         rows.create_tenant(
             unit,
             wording.tenant_name(asked.name),
-            checked(asked.settings, {}),
+            checked(asked.settings, {}, self._known_rules),
             slug=slug,
             domain=domain,
             time_zone=wording.time_zone(asked.time_zone),
@@ -156,13 +158,34 @@ class Tenancy:
             _tell(unit, actor, "tenant.updated", {name: getattr(before, name) for name in changed}, changed)
             return after
 
-    def change_settings(self, actor: Actor, tenant_id: TenantId, asked: dict[str, Any]) -> TenantSettings:
-        """The tenant's settings, which these replace. Raises UnknownTenant, InvalidRequest naming the key."""
+    def change_settings(
+        self,
+        actor: Actor,
+        tenant_id: TenantId,
+        asked: dict[str, Any],
+        *,
+        before_loosening: Callable[[], None] = lambda: None,
+    ) -> TenantSettings:
+        """The tenant's settings, which these replace. Raises UnknownTenant, InvalidRequest naming the key.
+
+        before_loosening: called before a safeguard of risk is taken away; what it raises leaves all as it is. Where
+        limits take two persons, whoever works on the machine itself alone takes one away here: raises NotPermitted.
+        """
         with self._store.tenant_unit(tenant_id) as unit:
             stored = _tenant(unit).settings
-            wanted = checked(asked, stored)
+            wanted = checked(asked, stored, self._known_rules)
             if wanted != stored:
+                loosened = loosened_settings(settings_of(stored), settings_of(wanted))
+                if loosened and settings_of(stored).second_person_limits and actor.principal_id != CLI:
+                    raise NotPermitted(
+                        f"{', '.join(loosened)}: limits take two persons here, and so does what guards them",
+                        field=f"settings.{loosened[0]}",
+                        fix="POST /api/v1/risk/limits/apply with these settings; another person then approves it",
+                    )
+                if loosened:
+                    before_loosening()
                 rows.set_tenant_settings(unit, wanted)
+                rows.config_changed(unit)
                 _tell(unit, actor, "tenant.settings_changed", stored, wanted)
             return settings_of(wanted)
 

@@ -1,4 +1,4 @@
-"""YAML text in, plain values and the line of each out: no binary float, no key twice, no aliases, bounded depth and size.
+"""YAML text in, plain values and the line of each out: no binary float, no key twice, no aliases, bounded depth.
 
 Whole numbers become ints; everything else that looks like a number or a date stays the text that was written, so that
 decimals are exact. Only true and false are truth values, only null, ~ and nothing at all are nothing.

@@ -88,9 +88,21 @@ def get_tenant_settings(call: Call, tenant_id: str) -> Answer:
 
 
 def replace_tenant_settings(call: Call, tenant_id: str) -> Answer:
-    """Replace the tenant's settings; what is left out has its default."""
+    """Replace the tenant's settings; what is left out has its default.
+
+    To take a safeguard of risk away, a person must have stepped up; where limits take two persons, see
+    POST /api/v1/risk/limits/apply.
+    """
+    caller = call.caller
+    assert caller is not None
     seen = _seen(call, tenant_id)
-    return Answer(plain(call.services.tenancy.change_settings(call.actor, seen, call.body)))
+    changed = call.services.tenancy.change_settings(
+        call.actor,
+        seen,
+        call.body,
+        before_loosening=lambda: call.services.identity.sessions.require_step_up(caller),
+    )
+    return Answer(plain(changed))
 
 
 def _set_active(call: Call, tenant_id: str, is_active: bool) -> Answer:

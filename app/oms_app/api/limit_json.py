@@ -1,0 +1,93 @@
+"""Limits, edits and changes that wait in, what the API shows of each out; and a body's fields as a draft's values."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from oms_app.api.json_text import plain
+from oms_app.flow.limit_edits import Edit, from_rows
+from oms_app.flow.limit_files import SectionResult
+from oms_app.flow.rulebook import terms_of
+from oms_app.store.limit_changes import LimitChange
+from oms_app.store.limits import StoredLimit
+from oms_kernel.domain.controls import Action
+from oms_kernel.domain.decision import RuleSeverity
+from oms_kernel.domain.scope import Scope
+
+IDS = ("account_id", "strategy_id", "instrument_id")
+
+
+def shown_limit(stored: StoredLimit, installed: frozenset[str], now: datetime) -> dict[str, Any]:
+    """A limit as the API answers it."""
+    row = stored.limit
+    return {
+        "limit_id": row.limit_id,
+        "name": row.name,
+        "rule": row.rule,
+        "level": row.scope.level,
+        **shown_scope(row.scope),
+        "severity": row.severity,
+        "action": row.action,
+        "effective_from": row.effective_from,
+        "effective_until": row.effective_until,
+        "params": row.params,
+        "version": row.version,
+        "is_active": stored.is_active,
+        "is_in_force": stored.is_active and terms_of(row).holds(now),
+        "is_installed": row.rule in installed,
+        "updated_by": row.updated_by,
+        "created_at": stored.created_at,
+        "updated_at": stored.updated_at,
+    }
+
+
+def shown_scope(scope: Scope) -> dict[str, str | None]:
+    """The ids of a scope."""
+    return {name: getattr(scope, name) for name in IDS}
+
+
+def shown_edit(edit: Edit) -> dict[str, Any]:
+    """An edit as the API answers it."""
+    values = edit.after or edit.before
+    return {
+        "kind": edit.kind,
+        "limit_id": edit.limit_id,
+        "name": values.get("name", ""),
+        "rule": values.get("rule", ""),
+        **{name: values.get(name) for name in IDS},
+        "fields": [{"field": field, "before": plain(old), "after": plain(new)} for field, old, new in edit.fields],
+        "loosens": list(edit.loosens),
+    }
+
+
+def shown_change(change: LimitChange) -> dict[str, Any]:
+    """A change that waits, or waited, as the API answers it."""
+    shown = msgspec.structs.asdict(change)
+    del shown["changes"]
+    return {**shown, "edits": [shown_edit(edit) for edit in from_rows(change.changes)]}
+
+
+def shown_section(result: SectionResult) -> dict[str, Any]:
+    """What became of a section of a file, as the API answers it."""
+    return {
+        "tenant": result.tenant,
+        "edits": [shown_edit(edit) for edit in result.edits],
+        "waiting": [shown_edit(edit) for edit in result.waiting],
+        "unchanged": result.unchanged,
+        "change_id": result.change_id,
+    }
+
+
+def draft_values(asked: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """The values of a LimitDraft that a body gives; ids that it does not name stay those of `scope`."""
+    values = {name: value for name, value in asked.items() if name not in (*IDS, "reason")}
+    if "params" in values:
+        values["params"] = plain(values["params"])
+    if "severity" in values:
+        values["severity"] = RuleSeverity(values["severity"])
+    if values.get("action") is not None:
+        values["action"] = Action(values["action"])
+    ids = {name: asked[name] for name in IDS if name in asked}
+    return {**values, "scope": msgspec.structs.replace(scope, **ids)}
