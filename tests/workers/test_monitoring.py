@@ -220,15 +220,13 @@ def test_a_slow_ledger_holds_up_itself_only(services: Services) -> None:
     monitoring.stop()
 
 
-def test_a_running_loop_stores_a_breach_by_itself_and_stops(services: Services) -> None:
-    watch_for(services, new_id())
+def test_a_running_loop_stores_a_breach_of_a_new_limit_by_itself_and_stops(services: Services) -> None:
     monitoring = monitoring_of(services)
-    quote(services, "95")
+    quote(services, "80")
+    before = breaches(services)
     monitoring.start()
     try:
-        until(lambda: monitoring._watched and monitoring.settled(), "the ledger is watched")
-        before = breaches(services)
-        quote(services, "70")
+        watch_for(services, new_id())
         until(lambda: breaches(services) > before, "the breach is stored")
     finally:
         monitoring.stop()
