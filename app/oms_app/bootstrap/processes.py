@@ -148,6 +148,7 @@ def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) ->
     from oms_app.workers.delivery import Deliverer
     from oms_app.workers.fan_out import FanOut
     from oms_app.workers.housekeeping import Housekeeping
+    from oms_app.workers.monitoring import Monitoring
     from oms_app.workers.server import serve
     from oms_app.workers.sweeper import Sweeper
 
@@ -171,6 +172,16 @@ def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) ->
             mailing=services.mailing,
             checkpoint=build_checkpoints(settings, services.store).turn,
             housekeeping=Housekeeping(services.store, retention_of(settings)),
+            monitoring=lambda leads: Monitoring(
+                services.store,
+                services.desk,
+                services.registries,
+                leads=leads,
+                every_s=settings.monitor_ms / 1000,
+                clock=clock,
+                holder=holder,
+                signals=services.signals,
+            ),
             signals=services.signals,
             redis_url=settings.redis_url,
             queues=queues,
