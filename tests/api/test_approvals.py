@@ -120,7 +120,7 @@ def test_whoever_placed_an_order_cannot_approve_it_not_even_behind_another_key(d
     order = held(desk)
     own = desk.send("POST", f"{QUEUE}/{order['order_id']}/approve", REASON)
     other = desk.send("POST", f"{QUEUE}/{order['order_id']}/approve", REASON, key=desk.key(*Scope))
-    person = desk.client.post(f"{QUEUE}/{order['order_id']}/approve", json=REASON, headers=desk.person())
+    person: Any = desk.client.post(f"{QUEUE}/{order['order_id']}/approve", json=REASON, headers=desk.person())
     assert [(one.status_code, one.json["code"]) for one in (own, other, person)] == [(403, "not_permitted")] * 3
     assert state(desk, order["order_id"])[0] == "HELD"
 
@@ -137,7 +137,7 @@ def test_whoever_changed_a_held_order_cannot_approve_it_either(desk: Desk) -> No
 def test_a_person_must_have_stepped_up_and_a_key_without_the_scope_may_not(desk: Desk) -> None:
     order, officer = held(desk), Officer(desk)
     pair = desk.services.identity.sign_in(officer.email, PASSWORD, tenant_id=desk.tenant_id)
-    stale = desk.client.post(
+    stale: Any = desk.client.post(
         f"{QUEUE}/{order['order_id']}/approve",
         json=REASON,
         headers={"Authorization": f"Bearer {pair.access_token}"},
@@ -147,7 +147,7 @@ def test_a_person_must_have_stepped_up_and_a_key_without_the_scope_may_not(desk:
     assert desk.send("POST", f"{QUEUE}/{order['order_id']}/approve", REASON, key=trader).status_code == 403
     assert desk.send("GET", QUEUE, key=trader).status_code == 403
     desk.email = officer.email
-    fresh = desk.client.post(f"{QUEUE}/{order['order_id']}/approve", json=REASON, headers=desk.person())
+    fresh: Any = desk.client.post(f"{QUEUE}/{order['order_id']}/approve", json=REASON, headers=desk.person())
     assert (fresh.status_code, fresh.json["approved_by"]) == (200, f"user:{officer.user_id}")
 
 

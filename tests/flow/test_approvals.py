@@ -16,7 +16,8 @@ from oms_kernel.domain.lifecycle import OrderState
 from oms_kernel.domain.order import Order
 from oms_kernel.engine import NewTerms
 from oms_kernel.terms import Terms
-from tests.flow.trading import ACCOUNT_ID, CONNECTION, LEDGER, TENANT, Trading
+from oms_kernel.testkit.builders import ACCOUNT_ID
+from tests.flow.trading import CONNECTION, LEDGER, TENANT, Trading
 
 OWNERS = {"key:k1": "user:test", "key:k2": "user:officer"}
 

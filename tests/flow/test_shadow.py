@@ -12,7 +12,7 @@ import pytest
 from oms_app.flow.errors import FlowError
 from oms_app.flow.pretrade import OrderDraft, judge
 from oms_app.store.projection import denial_rows
-from oms_kernel import engine
+from oms_kernel import engine, judging
 from oms_kernel.domain.decision import Outcome, RuleSeverity, Verdict
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.ids import OrderId
@@ -57,7 +57,7 @@ def test_a_planted_shadow_that_refuses_is_caught(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_planted_shadow_that_is_not_written_down_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = engine.judge
+    every = judging.judge
 
     def forgetful(*arguments: Any) -> tuple[Verdict, ...]:
         return tuple(one for one in every(*arguments) if one.severity is not RuleSeverity.SHADOW)
