@@ -79,12 +79,17 @@ class Sums:
             return Exposures(gross=None, long=None, short=None, missing=next(iter(self.missing.values())))
         total = self.total
         return Exposures(
-            gross=quantise(total.gross),
-            long=quantise(total.long),
-            short=quantise(total.short),
-            net_high=quantise(total.high),
-            net_low=quantise(total.low),
+            gross=_kept(total.gross),
+            long=_kept(total.long),
+            short=_kept(total.short),
+            net_high=_kept(total.high),
+            net_low=_kept(total.low),
         )
+
+
+def _kept(exact: Decimal) -> Decimal:
+    """A sum as it is told and stored: 12 fraction digits, and a plain zero."""
+    return quantise(exact) if exact else ZERO
 
 
 def _more(total: Worth, worth: Worth) -> Worth:
@@ -182,7 +187,7 @@ class ValuedBook:
         if any(self._held(*holding, NET_BOOK) for holding in sums.missing):
             return None
         cash = self.converted(self._cash(account_id), into)
-        return None if cash is None else quantise(add(cash, sums.total.held))
+        return None if cash is None else _kept(add(cash, sums.total.held))
 
     def converted(self, amounts: Iterable[tuple[str, Decimal]], into: str) -> Decimal | None:
         """The sum of amounts in their currencies, in one currency; None: a rate is missing."""
@@ -196,7 +201,7 @@ class ValuedBook:
                     return None
                 amount = multiply(amount, rate)
             total = add(total, amount)
-        return quantise(total)
+        return _kept(total)
 
     def _cash(self, account_id: AccountId) -> Iterator[tuple[str, Decimal]]:
         for currency, _ in self._book.currencies.entries(account_id):
