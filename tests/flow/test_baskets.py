@@ -44,7 +44,9 @@ def test_a_request_above_the_limit_is_denied_in_every_leg_and_none_is_sent() -> 
     assert sent(trading) == []
     first = result.items[0].decision
     assert first is not None
-    assert [(one.rule, one.observed, one.limit) for one in first.denials] == [("basket_notional", 21_000, 20_000)]
+    assert [(one.rule, one.observed, one.limit) for one in first.denials] == [
+        ("basket_notional", Decimal(21_000), Decimal(20_000))
+    ]
     assert first.denials[0].inputs == {"orders": Decimal(21)}
 
 
