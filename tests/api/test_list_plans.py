@@ -75,9 +75,15 @@ VALUES: dict[str, str] = {
     "from": NOW,
     "to": NOW,
     "user_id": derived_id("user 7"),
+    "rule": "max_position",
+    "limit_id": derived_id("limit 7"),
 }
 """A value for each filter; one that is missing here makes the test fail, so that a new filter is looked at too."""
-OTHER_VALUES = {("list_unbooked_reports", "status"): "OPEN", ("list_deliveries", "status"): "DEAD"}
+OTHER_VALUES = {
+    ("list_unbooked_reports", "status"): "OPEN",
+    ("list_deliveries", "status"): "DEAD",
+    ("list_verdicts", "severity"): "SHADOW",
+}
 _TENANT = f"CASE WHEN n % {TENANTS} = 0 THEN '{TENANT_ID}'::uuid ELSE md5('tenant' || n % {TENANTS})::uuid END"
 _AT = "now() - n * interval '1 minute'"
 _SEVERITY = "(ARRAY['INFO', 'WARNING', 'CRITICAL'])[1 + n % 3]"
@@ -97,6 +103,9 @@ FILLED: dict[str, dict[str, str]] = {
                       "object_type": "CASE WHEN n % 5 = 0 THEN 'limit' END", "account_id": f"'{ACCOUNT_ID}'",
                       "object_id": "CASE WHEN n % 5 = 0 THEN md5('o' || n)::uuid::text END",
                       "order_id": "md5('order' || n)::uuid", "request_id": "'request ' || n"},
+    "rule_denials": {"ledger_id": "md5('ledger' || n % 40)::uuid", "seq": "n", "position": "0", "gate": "'risk'",
+                     "order_id": "md5('order' || n)::uuid", "account_id": f"'{ACCOUNT_ID}'", "rule": "'rule ' || n % 9",
+                     "severity": "(ARRAY['HARD', 'SOFT', 'SHADOW'])[1 + n % 3]", "limit_id": "'limit ' || n % 90"},
     "unbooked_reports": {"report": "'{}'", "status": "(ARRAY['OPEN', 'BOOKED', 'DISMISSED'])[1 + n % 3]"},
 }  # fmt: skip
 """Tables that get twenty thousand rows -> what their columns hold, where that matters."""

@@ -1,9 +1,10 @@
-"""`oms alerts`, `reconcile`, `breaks`, `reports` and `orders resolve` against a real API over HTTP."""
+"""`oms alerts`, `reconcile`, `breaks`, `reports`, and what people do to `orders`, against a real API over HTTP."""
 
 from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,8 @@ from oms_app.bootstrap import build_services
 from oms_app.cli.main import cli
 from oms_app.config import load_settings
 from oms_app.store import migrate, reconciliation_runs
+from oms_app.store.limits import put_limit
+from oms_kernel.domain.decision import RuleSeverity
 from tests.api.desk import Desk, seed
 from tests.app_kit import CHEAP
 from tests.broker_side import BrokerSide
@@ -148,3 +151,22 @@ def test_an_order_is_shown_with_its_changes_and_only_a_doubt_is_resolved(desk: D
     words = ("--reason", "not on their list", "--evidence", "ticket 4711")
     done = oms("orders", "resolve", order["order_id"], "not_at_broker", *words, code=3)
     assert "order_conflict" in done.output
+
+
+def test_an_order_that_waits_is_shown_approved_and_declined(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with desk.services.store.tenant_unit(desk.tenant_id) as unit:
+        most = {"max_quantity": "100"}
+        put_limit(unit, str(uuid.uuid4()), rule="max_order_quantity", params=most, severity=RuleSeverity.SOFT)
+    first, second = desk.place(quantity="150").json, desk.place(quantity="160").json
+    assert {one["order"]["order_id"] for one in told("orders", "waiting")["items"]} == {
+        first["order_id"],
+        second["order_id"],
+    }
+    assert "max_order_quantity" in oms("orders", "waiting").output
+    own = oms("orders", "approve", first["order_id"], "--reason", "mine", code=3)
+    assert "not_permitted" in own.output
+    desk.become("officer@example.com")
+    monkeypatch.setenv("OMS_API_KEY", desk.api_key)
+    assert told("orders", "approve", first["order_id"], "--reason", "seen")["state"] == "NEW"
+    assert told("orders", "decline", second["order_id"], "--reason", "too large")["state"] == "CANCELED"
+    assert told("orders", "waiting")["items"] == []

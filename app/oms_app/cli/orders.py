@@ -23,6 +23,9 @@ COLUMNS = (
 MODIFICATION_COLUMNS = (
     "number", "requested_at", "principal", "quantity", "limit_price", "stop_price", "status", "reason", "settled_at",
 )  # fmt: skip
+WAITING_COLUMNS = (
+    "order_id", "symbol", "side", "quantity", "limit_price", "requested_by", "hold_until", "held_by",
+)  # fmt: skip
 EVENT_COLUMNS = ("seq", "recorded_at", "kind", "detail")
 ENVELOPE = frozenset({"seq", "event_id", "kind", "version", "recorded_at", "account_id", "order_id", "ledger_id"})
 RESTING = frozenset({"HELD", "WORKING", "PARTIALLY_FILLED", "IN_DOUBT"})
@@ -118,6 +121,47 @@ def resolve_order(api: Api, as_json: bool, order_id: str, **body: Any) -> None:
     """Settle an order in doubt by what you FOUND at the broker; nothing is sent."""
     told = {name: value for name, value in body.items() if value is not None}
     order = api.post(f"/orders/{order_id}/resolve", told)
+    show(as_json, order, lambda: print_table("Order", COLUMNS, [order], empty=""))
+
+
+@orders.command("waiting")
+@click.option("--account-id", help="Only this trading account.")
+@json_option
+@connected
+def list_waiting(api: Api, as_json: bool, account_id: str | None) -> None:
+    """List the orders that a soft limit holds until a person approves them."""
+    found = [one for page in api.pages("/risk/approvals", account_id=account_id) for one in page]
+    rows = [
+        {
+            **one["order"],
+            "hold_until": one["hold_until"],
+            "requested_by": ", ".join(one["requested_by"]),
+            "held_by": "; ".join(f"{verdict['rule']}: {verdict['message']}" for verdict in one["verdicts"]),
+        }
+        for one in found
+    ]
+    show(as_json, {"items": found}, lambda: print_table("Waiting", WAITING_COLUMNS, rows, empty="no orders wait"))
+
+
+@orders.command("approve")
+@click.argument("order_id")
+@click.option("--reason", required=True, help="Why it may go out in spite of the limit.")
+@json_option
+@connected
+def approve_order(api: Api, as_json: bool, order_id: str, reason: str) -> None:
+    """Release a held order, once; whoever placed or changed it cannot."""
+    order = api.post(f"/risk/approvals/{order_id}/approve", {"reason": reason})
+    show(as_json, order, lambda: print_table("Order", COLUMNS, [order], empty=""))
+
+
+@orders.command("decline")
+@click.argument("order_id")
+@click.option("--reason", required=True, help="Why it may not go out.")
+@json_option
+@connected
+def decline_order(api: Api, as_json: bool, order_id: str, reason: str) -> None:
+    """End a held order; it was never sent."""
+    order = api.post(f"/risk/approvals/{order_id}/decline", {"reason": reason})
     show(as_json, order, lambda: print_table("Order", COLUMNS, [order], empty=""))
 
 
