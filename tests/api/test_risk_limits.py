@@ -36,6 +36,11 @@ def limit(desk: Desk) -> Iterator[dict[str, Any]]:
         end_limit(unit, made.json["limit_id"])
 
 
+def version(limit: dict[str, Any]) -> str:
+    """The limit's ETag."""
+    return f'"v{limit["version"]}"'
+
+
 def settle(desk: Desk, **settings: object) -> None:
     """Let the tenant's settings be these, as whoever runs the machine does."""
     from oms_app.flow.audit import cli_actor
@@ -84,11 +89,11 @@ def test_a_limit_is_in_force_from_the_next_order_on_until_it_is_ended(desk: Desk
     (verdict,) = [one for one in denied.json["verdicts"] if one["outcome"] == "DENY"]
     assert (verdict["limit_id"], verdict["limit_version"]) == (limit["limit_id"], limit["version"])
     path = f"{LIMITS}/{limit['limit_id']}"
-    tighter = desk.send("PATCH", path, {"params": {"max_quantity": "50"}}, If_Match='"v%d"' % limit["version"])
+    tighter = desk.send("PATCH", path, {"params": {"max_quantity": "50"}}, If_Match=version(limit))
     assert (tighter.status_code, tighter.json["version"]) == (200, limit["version"] + 1), tighter.json
-    assert tighter.headers["ETag"] == f'"v{limit["version"] + 1}"'
+    assert tighter.headers["ETag"] == version({"version": limit["version"] + 1})
     assert desk.place(quantity="51").status_code == 422
-    stale = desk.send("PATCH", path, {"name": "x"}, If_Match='"v%d"' % limit["version"])
+    stale = desk.send("PATCH", path, {"name": "x"}, If_Match=version(limit))
     assert (stale.status_code, stale.json["code"]) == (412, "stale_version")
     refused = desk.send("POST", f"{path}/end")
     assert (refused.status_code, refused.json["code"]) == (403, "step_up_required")

@@ -7,16 +7,13 @@ from typing import Any
 import msgspec
 
 from oms_app.api.json_text import plain
-from oms_app.flow.limit_edits import Edit, from_rows
-from oms_app.flow.limit_files import SectionResult
+from oms_app.flow.limit_edits import IDS, from_rows, shown_edit
 from oms_app.flow.rulebook import terms_of
 from oms_app.store.limit_changes import LimitChange
 from oms_app.store.limits import StoredLimit
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.scope import Scope
-
-IDS = ("account_id", "strategy_id", "instrument_id")
 
 
 def shown_limit(stored: StoredLimit, installed: frozenset[str], now: datetime) -> dict[str, Any]:
@@ -48,36 +45,11 @@ def shown_scope(scope: Scope) -> dict[str, str | None]:
     return {name: getattr(scope, name) for name in IDS}
 
 
-def shown_edit(edit: Edit) -> dict[str, Any]:
-    """An edit as the API answers it."""
-    values = edit.after or edit.before
-    return {
-        "kind": edit.kind,
-        "limit_id": edit.limit_id,
-        "name": values.get("name", ""),
-        "rule": values.get("rule", ""),
-        **{name: values.get(name) for name in IDS},
-        "fields": [{"field": field, "before": plain(old), "after": plain(new)} for field, old, new in edit.fields],
-        "loosens": list(edit.loosens),
-    }
-
-
 def shown_change(change: LimitChange) -> dict[str, Any]:
     """A change that waits, or waited, as the API answers it."""
     shown = msgspec.structs.asdict(change)
     del shown["changes"]
     return {**shown, "edits": [shown_edit(edit) for edit in from_rows(change.changes)]}
-
-
-def shown_section(result: SectionResult) -> dict[str, Any]:
-    """What became of a section of a file, as the API answers it."""
-    return {
-        "tenant": result.tenant,
-        "edits": [shown_edit(edit) for edit in result.edits],
-        "waiting": [shown_edit(edit) for edit in result.waiting],
-        "unchanged": result.unchanged,
-        "change_id": result.change_id,
-    }
 
 
 def draft_values(asked: Mapping[str, Any], scope: Scope) -> dict[str, Any]:

@@ -59,8 +59,15 @@ LIMITS: dict[str, dict[str, Any]] = {
     "max_position": {"max_quantity": "50000"},
     "message_rate": {"per_second": 50, "per_minute": 1000},
     "restricted_list": {"restrictions": []},
+    "trading_hours": {},
+    "self_trade_prevention": {},
+    "duplicate_order": {},
+    "open_order_count": {"max_orders": 2000},
 }
-"""Generous limits of the demo, by rule; a rule or check that is not named here runs with its own defaults."""
+"""Generous limits of the demo, by rule."""
+SHIPPED = frozenset({"risk_rules", "compliance_checks"})
+"""The plugins of this project: of their rules only those named above have a limit. Any other plugin's rules and checks
+run with their own defaults, so that what somebody installs is seen at work."""
 ASLEEP = frozenset({"duplicate_order"})
 """Rules whose row is there for people to wake: the printed order may be repeated at once."""
 
@@ -232,10 +239,12 @@ def _tenant_rows(unit: RowsUnit, settings: Settings) -> None:
 
 
 def _limit_rows(unit: RowsUnit, registries: Registries) -> None:
-    """One row for each installed rule and check that can run with the demo's parameters."""
+    """One row for each rule and check of LIMITS that is installed, and for those of other plugins."""
     made = False
     for registry in (registries.compliance_checks, registries.risk_rules):
         for name, registered in registry.items():
+            if registered.plugin in SHIPPED and name not in LIMITS:
+                continue
             params = LIMITS.get(name, {})
             try:
                 parse_params(registered.contributed, params)

@@ -12,6 +12,7 @@ EXIT_CODES = {
     4: "unavailable: no answer or 5xx; nothing was stored",
     5: "denied by compliance or risk; the order is stored as DENIED",
     6: "outcome unknown: the request may or may not have been stored; look before repeating it",
+    7: "a dry run found something to change; nothing was changed",
     130: "interrupted",
 }
 

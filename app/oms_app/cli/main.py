@@ -27,6 +27,7 @@ COMMANDS = {
     "users": ("oms_app.cli.users:users", "Make, list and steer people, and give them new passwords."),
     "tenants": ("oms_app.cli.tenants:tenants", "Make, list, change, close and open tenants."),
     "members": ("oms_app.cli.members:members", "List, invite, change and remove members of a tenant."),
+    "risk": ("oms_app.cli.risk:risk", "List rules and limits, and apply or export all limits as one file."),
     "doctor": ("oms_app.cli.doctor:doctor", "Check this machine and its settings, and say what to fix."),
     "db": ("oms_app.cli.db:db", "Bring the database to a schema, or check it."),
     "secrets": ("oms_app.cli.secrets:secrets", "Show and change the master key that seals secrets."),

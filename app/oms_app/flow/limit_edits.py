@@ -20,6 +20,8 @@ from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.ids import AccountId
 
 LONGEST_WHO = 100
+IDS = ("account_id", "strategy_id", "instrument_id")
+"""Of a scope."""
 
 
 class EditKind(StrEnum):
@@ -116,6 +118,20 @@ def ended(stored: StoredLimit) -> Edit:
     row = stored.limit
     before = as_values(draft_of(row))
     return Edit(EditKind.END, row.limit_id, row.version, before, is_firm=row.scope.is_firm, loosens=("ended",))
+
+
+def shown_edit(edit: Edit) -> dict[str, Any]:
+    """An edit as JSON values for people and programs."""
+    values = edit.after or edit.before
+    return {
+        "kind": edit.kind,
+        "limit_id": edit.limit_id,
+        "name": values.get("name", ""),
+        "rule": values.get("rule", ""),
+        **{name: values.get(name) for name in IDS},
+        "fields": [{"field": field, "before": old, "after": new} for field, old, new in edit.fields],
+        "loosens": list(edit.loosens),
+    }
 
 
 def as_rows(edits: Sequence[Edit]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from oms_app.flow.audit import Actor
 from oms_app.flow.errors import NotPermitted
 from oms_app.flow.limit_changes import LimitChanges, check_reach
 from oms_app.flow.limit_draft import draft_of
-from oms_app.flow.limit_edits import Edit, EditKind, carry_out
+from oms_app.flow.limit_edits import Edit, EditKind, carry_out, shown_edit
 from oms_app.flow.limit_file import FORM, RISK_SETTINGS, Faults, Section, sections_of
 from oms_app.flow.limit_names import Names
 from oms_app.flow.limit_plan import Plan, make_plan
@@ -183,6 +183,17 @@ class LimitFiles:
             words=plan.words,
             change_id=change_id,
         )
+
+
+def shown_section(result: SectionResult) -> dict[str, Any]:
+    """What became of a section as JSON values for people and programs."""
+    return {
+        "tenant": result.tenant,
+        "edits": [shown_edit(edit) for edit in result.edits],
+        "waiting": [shown_edit(edit) for edit in result.waiting],
+        "unchanged": result.unchanged,
+        "change_id": result.change_id,
+    }
 
 
 def _waits(edit: Edit) -> bool:

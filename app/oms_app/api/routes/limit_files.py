@@ -7,13 +7,13 @@ from oms_app.api.call import Answer, Call, Endpoint
 from oms_app.api.fields import JsonObject, QueryFlag, Text
 from oms_app.api.json_text import plain
 from oms_app.api.limit_answers import LONGEST_YAML
-from oms_app.api.limit_json import shown_section
 from oms_app.api.paths import v1
 from oms_app.api.problems import FieldError, Problem, invalid
 from oms_app.api.routes.risk_limits import prove
 from oms_app.api.schema_from_struct import make_schema
 from oms_app.flow.limit_changes import check_reach
 from oms_app.flow.limit_file import BadLimits, document_of
+from oms_app.flow.limit_files import shown_section
 from oms_app.flow.scopes import Scope
 from oms_app.flow.yaml_text import Document
 

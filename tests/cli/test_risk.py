@@ -1,0 +1,178 @@
+"""`oms risk` on a database of this machine: the file of limits shown first, applied once, and written back."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from oms_app.cli.main import cli
+from tests.app_kit import CHEAP, demo_services, demo_settings
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "limits.yaml"
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeded")
+    services, _facts = demo_services(demo_settings(folder))
+    services.close()
+    return folder
+
+
+@pytest.fixture
+def home(seeded: Path, tmp_path: Path) -> Path:
+    """A home of its own with the demo tenant."""
+    return Path(shutil.copytree(seeded, tmp_path / "home"))
+
+
+def oms(home: Path, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["risk", *words], env={"OMS_HOME": str(home), **CHEAP})
+
+
+def written(home: Path, text: str) -> str:
+    """The path of a file with this text."""
+    path = home / "limits.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_example_is_shown_then_applied_and_then_changes_nothing(home: Path) -> None:
+    first = oms(home, "apply", str(EXAMPLE), "--dry-run")
+    assert first.exit_code == 7, first.output
+    assert "+ limit House fat finger: max_order_quantity" in first.output
+    assert "+ limit Bitcoin position: max_position on instrument SIM:BTCUSD" in first.output
+    assert "params.max_quantity: 10000 -> 5000" in first.output
+    assert "required_limits: [] -> " in first.output
+    assert oms(home, "apply", str(EXAMPLE), "--dry-run").output == first.output
+    applied = oms(home, "apply", str(EXAMPLE), "--reason", "Quarterly review", "--json")
+    assert applied.exit_code == 0, applied.output
+    assert json.loads(applied.output)["has_changes"] is True
+    again = oms(home, "apply", str(EXAMPLE), "--dry-run", "--json")
+    assert (again.exit_code, json.loads(again.output)["has_changes"]) == (0, False), again.output
+    limits = json.loads(oms(home, "limits", "--tenant", "demo", "--json").output)["limits"]
+    bitcoin = next(one for one in limits if one["name"] == "Bitcoin position")
+    assert bitcoin["params"] == {"max_quantity": "12.5"}
+    assert bitcoin["scope"] == {"instrument": "SIM:BTCUSD"}
+    assert {one["name"] for one in limits if one["level"] == "FIRM"} == {"House fat finger"}
+
+
+def test_what_was_exported_changes_nothing_when_it_is_applied(home: Path) -> None:
+    assert oms(home, "apply", str(EXAMPLE)).exit_code == 0
+    for words in (("export",), ("export", "--tenant", "demo")):
+        text = oms(home, *words).output
+        assert "Bitcoin position" in text
+        file = written(home, text)
+        applied = oms(home, "apply", file, "--prune", "--dry-run", *words[1:])
+        assert applied.exit_code == 0, applied.output
+
+
+def test_prune_ends_what_the_file_does_not_name(home: Path) -> None:
+    file = written(home, "limits:\n  - rule: max_position\n    params: {max_quantity: 50000}\n")
+    kept = oms(home, "apply", file, "--tenant", "demo", "--dry-run")
+    assert (kept.exit_code, "1 unchanged" in kept.output) == (0, True), kept.output
+    pruned = oms(home, "apply", file, "--tenant", "demo", "--prune")
+    assert pruned.exit_code == 0, pruned.output
+    assert "- limit" in pruned.output
+    limits = json.loads(oms(home, "limits", "--tenant", "demo", "--json").output)["limits"]
+    assert [one["rule"] for one in limits] == ["max_position"]
+
+
+def test_a_limit_is_found_by_its_name_and_changed_field_by_field(home: Path) -> None:
+    named = "limits:\n  - {{name: Mine, rule: max_order_quantity, account: Paper, {0}}}\n"
+    first = written(home, named.format("params: {max_quantity: 10}"))
+    assert oms(home, "apply", first, "--tenant", "demo").exit_code == 0
+    second = written(home, named.format("severity: SOFT, params: {max_quantity: 12}"))
+    shown = oms(home, "apply", second, "--tenant", "demo", "--dry-run")
+    assert "~ limit Mine: max_order_quantity on account Paper  (looser: params.max_quantity, severity)" in shown.output
+    assert "severity: HARD -> SOFT" in shown.output
+    assert "params.max_quantity: 10 -> 12" in shown.output
+    assert "1 changed" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("limits: [", "limits.yaml:1: the file: this is no YAML"),
+        ("limits:\n- rule: max_position\n  rule: x\n", "limits.yaml:3: the file: the key 'rule' stands twice"),
+        ("limit: []", "limits.yaml:1: limit: is unknown"),
+        ("limits:\n- rule: nothing\n", "limits.yaml:2: limits[0].rule: no loaded plugin provides the rule 'nothing'"),
+        ("limits:\n- params: {}\n", "limits.yaml:2: limits[0]: names no rule"),
+        (
+            "limits:\n- rule: max_order_quantity\n  params:\n    max_quantity: 1e5\n",
+            "limits.yaml:4: limits[0].params.max_quantity: ",
+        ),
+        (
+            "limits:\n- rule: max_order_quantity\n  account: Nowhere\n  params: {max_quantity: 1}\n",
+            "limits.yaml:3: limits[0].account: there is no account 'Nowhere'",
+        ),
+        (
+            "limits:\n- rule: max_order_quantity\n  instrument: ZZZ\n  params: {max_quantity: 1}\n",
+            "limits.yaml:3: limits[0].instrument: there is no instrument 'ZZZ'",
+        ),
+        (
+            "limits:\n- rule: max_order_quantity\n  until: tomorrow\n  params: {max_quantity: 1}\n",
+            "limits.yaml:3: limits[0].until: must be a time with its zone",
+        ),
+        ("limits:\n- rule: max_position\n  severity: LOUD\n", "limits.yaml:3: limits[0].severity: 'LOUD' is no such"),
+        ("settings: {required_limits: [nothing]}", "limits.yaml:1: settings.required_limits: no loaded plugin"),
+        ("settings: {require_totp: true}", "limits.yaml:1: settings.require_totp: is unknown"),
+        ("tenants: {nowhere: {limits: []}}", "limits.yaml:1: tenants.nowhere: there is no such tenant"),
+        ("version: 2", "limits.yaml:1: version: is not 1"),
+        (
+            "limits:\n- {rule: max_order_quantity, params: {max_quantity: 1}}\n"
+            "- {rule: max_order_quantity, params: {max_quantity: 2}}\n",
+            "limits.yaml:3: limits[1]: stands in the file twice",
+        ),
+        (
+            "firm:\n  limits:\n  - {rule: max_order_quantity, account: Paper, params: {max_quantity: 1}}\n",
+            "limits.yaml:3: firm.limits[0].account: there is no account",
+        ),
+    ],
+)
+def test_every_fault_names_file_line_path_and_fix_and_nothing_is_changed(seeded: Path, text: str, told: str) -> None:
+    result = oms(seeded, "apply", written(seeded, text), "--tenant", "demo")
+    assert result.exit_code == 1, result.output
+    assert told in result.output
+    assert "fix: " in result.output
+    assert "Traceback" not in result.output
+
+
+def test_limits_at_the_top_of_a_file_need_a_tenant(seeded: Path) -> None:
+    file = written(seeded, "limits: []")
+    result = oms(seeded, "apply", file)
+    assert (result.exit_code, "--tenant" in result.output) == (1, True)
+
+
+def test_all_faults_are_told_at_once(seeded: Path) -> None:
+    file = written(seeded, "limits:\n- rule: nothing\n- rule: max_order_quantity\n  params: {max_quantity: -1}\n")
+    result = oms(seeded, "apply", file, "--tenant", "demo")
+    assert "has 2 faults; nothing was changed" in result.output
+
+
+def test_rules_are_listed_with_their_parameters(home: Path) -> None:
+    found = {one["name"]: one for one in json.loads(oms(home, "rules", "--json").output)["rules"]}
+    assert found["max_position"]["params_schema"]["properties"]["max_quantity"]["x-unit"]
+    assert "max_position" in oms(home, "rules").output
+
+
+def test_where_limits_take_two_persons_the_machine_asks_as_well_and_asks_once(home: Path) -> None:
+    on = written(home, "settings: {second_person_limits: true}")
+    assert oms(home, "apply", on, "--tenant", "demo").exit_code == 0
+    wide = "limits:\n- {rule: max_position, params: {max_quantity: 90000}}\n- {name: New, rule: max_position, "
+    file = written(home, wide + "params: {max_quantity: 5}}\n")
+    without = oms(home, "apply", file, "--tenant", "demo")
+    assert (without.exit_code, "reason" in without.output) == (1, True), without.output
+    words = ("apply", file, "--tenant", "demo", "--reason", "Bigger book", "--json")
+    (asked,) = json.loads(oms(home, *words).output)["sections"]
+    assert [one["kind"] for one in asked["waiting"]] == ["CHANGE"]
+    assert [one["kind"] for one in asked["edits"]] == ["CREATE"]
+    (again,) = json.loads(oms(home, *words).output)["sections"]
+    assert (again["change_id"], again["edits"]) == (asked["change_id"], [])
+    limits = json.loads(oms(home, "limits", "--tenant", "demo", "--json").output)["limits"]
+    quantities = {one["name"]: one["params"]["max_quantity"] for one in limits if one["rule"] == "max_position"}
+    assert quantities == {"": "50000", "New": 5}
+    off = written(home, "settings: {second_person_limits: false}")
+    (waits,) = json.loads(oms(home, "apply", off, *words[2:]).output)["sections"]
+    assert [one["kind"] for one in waits["waiting"]] == ["SETTINGS"]
