@@ -12,7 +12,7 @@ from oms_kernel.domain.ids import AccountId
 from oms_kernel.domain.money import EXACT, ZERO, multiply, subtract
 from oms_risk_rules.reach import adds_no_quantity
 from oms_risk_rules.room import NOTHING_BUT_REDUCING, kept, overstepped
-from oms_risk_rules.valuation import NO_EQUITY
+from oms_risk_rules.valuation import NO_EQUITY, Missing
 
 
 class DailyLoss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,27 +61,27 @@ class Loss(msgspec.Struct, frozen=True):
         return self.lost > self.limit
 
 
-def day_loss(params: DailyLoss, view: RuleView, account_id: AccountId) -> Loss | None:
-    """An account's loss of its risk day; None: its equity is not known."""
+def day_loss(params: DailyLoss, view: RuleView, account_id: AccountId) -> Loss | Missing:
+    """An account's loss of its risk day, or what is missing to tell it."""
     day_pnl = view.day_pnl(account_id)
     if day_pnl is None:
-        return None
+        return _missing(view, account_id)
     inputs = {"day_pnl": day_pnl}
     part = None
     if params.max_loss_percent is not None:
         equity = view.equity(account_id)
         if equity is None:
-            return None
+            return NO_EQUITY
         inputs["equity"] = equity
         part = _percent_of(subtract(equity, day_pnl), params.max_loss_percent)
     return Loss(day_pnl.copy_negate(), _tighter(params.max_loss, part), inputs)
 
 
-def drawdown(params: Drawdown, view: RuleView, account_id: AccountId) -> Loss | None:
-    """How far an account's equity is below its high-water mark; None: one of the two is not known."""
+def drawdown(params: Drawdown, view: RuleView, account_id: AccountId) -> Loss | Missing:
+    """How far an account's equity is below its high-water mark, or what is missing to tell it."""
     equity, high_water = view.equity(account_id), view.high_water(account_id)
     if equity is None or high_water is None:
-        return None
+        return _missing(view, account_id)
     part = None
     if params.max_drawdown_percent is not None:
         part = _percent_of(high_water, params.max_drawdown_percent)
@@ -100,8 +100,8 @@ class _LossRule:
         self.params = params
         self.passed = passed(self.name)
 
-    def lost(self, view: RuleView, account_id: AccountId) -> Loss | None:
-        """What the account has lost; None: not known."""
+    def lost(self, view: RuleView, account_id: AccountId) -> Loss | Missing:
+        """What the account has lost, or what is missing to tell it."""
         raise NotImplementedError
 
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
@@ -110,8 +110,8 @@ class _LossRule:
         if adds_no_quantity(intent) or view.reduces(request, intent.open_quantity):
             return self.passed
         loss = self.lost(view, request.account_id)
-        if loss is None:
-            return NO_EQUITY.denies(self.name)
+        if isinstance(loss, Missing):
+            return loss.denies(self.name)
         currency = view.account(request.account_id).base_currency
         if not loss.is_beyond:
             return kept(self.name, loss.lost, loss.limit, currency, loss.inputs)
@@ -123,9 +123,10 @@ class MaxDailyLoss(_LossRule):
 
     The loss is equity now less equity at the day's beginning, moved cash left out, so realised and unrealised together,
     fees included. The day is the account's: its time zone and its roll. What can only bring the position nearer to
-    zero passes, and a modification that adds nothing. Equity that is not known denies with `no_equity`. The rule looks
-    at the present figure only; daily_loss_monitor latches the breach until a person releases it. Measured for the
-    order's account, whatever the scope: a limit of a strategy restrains the strategy by its account's loss.
+    zero passes, and a modification that adds nothing. Equity that is not known, or was not marked since the day began,
+    denies with `no_equity`. The rule looks at the present figure only; daily_loss_monitor latches the breach until a
+    person releases it. Measured for the order's account, whatever the scope: a limit of a strategy restrains the
+    strategy by its account's loss.
     """
 
     name: ClassVar[str] = "max_daily_loss"
@@ -134,7 +135,7 @@ class MaxDailyLoss(_LossRule):
     Params: ClassVar[type[msgspec.Struct]] = DailyLoss
     source: ClassVar[str] = "RTS 6 Art. 15(4) market and credit limits"
 
-    def lost(self, view: RuleView, account_id: AccountId) -> Loss | None:
+    def lost(self, view: RuleView, account_id: AccountId) -> Loss | Missing:
         """The loss of the risk day."""
         return day_loss(self.params, view, account_id)
 
@@ -152,9 +153,15 @@ class MaxDrawdown(_LossRule):
     Params: ClassVar[type[msgspec.Struct]] = Drawdown
     source: ClassVar[str] = "RTS 6 Art. 15(4) market and credit limits"
 
-    def lost(self, view: RuleView, account_id: AccountId) -> Loss | None:
+    def lost(self, view: RuleView, account_id: AccountId) -> Loss | Missing:
         """The distance from the high-water mark."""
         return drawdown(self.params, view, account_id)
+
+
+def _missing(view: RuleView, account_id: AccountId) -> Missing:
+    if view.equity(account_id) is None:
+        return NO_EQUITY
+    return Missing("no_equity", "the account's equity has not been marked yet, or not since its risk day began")
 
 
 def _percent_of(value: Decimal, percent: Decimal) -> Decimal:

@@ -11,6 +11,7 @@ from oms_kernel.domain.scope import Scope
 from oms_risk_rules.alarms import above
 from oms_risk_rules.loss_limits import DailyLoss, Drawdown, Loss, day_loss, drawdown
 from oms_risk_rules.measuring import of_account
+from oms_risk_rules.valuation import Missing
 
 
 class _LossMonitor:
@@ -24,8 +25,8 @@ class _LossMonitor:
         self.params = params
         self.scope = scope
 
-    def lost(self, view: RuleView, account_id: AccountId) -> Loss | None:
-        """What the account has lost; None: not known."""
+    def lost(self, view: RuleView, account_id: AccountId) -> Loss | Missing:
+        """What the account has lost, or what is missing to tell it."""
         raise NotImplementedError
 
     def watch(self, view: RuleView, state: Any) -> tuple[Trigger, ...]:
@@ -33,7 +34,7 @@ class _LossMonitor:
         found = []
         for account_id in view.accounts(self.scope):
             loss = self.lost(view, account_id)
-            if loss is not None and loss.is_beyond:
+            if isinstance(loss, Loss) and loss.is_beyond:
                 found.append(self._trigger(view, account_id, loss))
         return tuple(found)
 
@@ -58,7 +59,7 @@ class DailyLossMonitor(_LossMonitor):
     Params: ClassVar[type[msgspec.Struct]] = DailyLoss
     source: ClassVar[str] = "RTS 6 Art. 15(4) and 17(2); FIA 2024 1.2"
 
-    def lost(self, view: RuleView, account_id: AccountId) -> Loss | None:
+    def lost(self, view: RuleView, account_id: AccountId) -> Loss | Missing:
         """The loss of the risk day."""
         return day_loss(self.params, view, account_id)
 
@@ -76,6 +77,6 @@ class DrawdownMonitor(_LossMonitor):
     Params: ClassVar[type[msgspec.Struct]] = Drawdown
     source: ClassVar[str] = "RTS 6 Art. 15(4) and 17(2)"
 
-    def lost(self, view: RuleView, account_id: AccountId) -> Loss | None:
+    def lost(self, view: RuleView, account_id: AccountId) -> Loss | Missing:
         """The distance from the high-water mark."""
         return drawdown(self.params, view, account_id)
