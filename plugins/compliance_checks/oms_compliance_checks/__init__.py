@@ -1,1 +1,1 @@
-"""Compliance checks that stand before every order: restricted list, trading hours, self-trade prevention."""
+"""Compliance checks that stand before every order, and monitors that look for abuse afterwards."""
