@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from oms_kernel.contracts.rules import Exposures, OpenTotals, WorstCase
-from oms_kernel.domain.book import Book, HoldingKey
+from oms_kernel.domain.book import Book, BookKey, HoldingKey
 from oms_kernel.domain.ids import AccountId, InstrumentId
 from oms_kernel.domain.money import ZERO, add, multiply, quantise, subtract
 from oms_kernel.domain.order import NET_BOOK, Order, Side
 from oms_kernel.domain.scope import Scope
-from oms_kernel.domain.totals import NO_VALUE, NOTHING_OPEN, OpenQuantity, OpenValue, standing
+from oms_kernel.domain.totals import NO_REACH, NO_VALUE, NOTHING_OPEN, OpenQuantity, OpenValue, Reach, standing
 from oms_kernel.valuation import Valuation
 
 
@@ -40,13 +40,15 @@ MIXED = "one base currency of all accounts"
 class Sums:
     """The worths of the holdings of one scope and their sums, as of a moment of the batch."""
 
-    __slots__ = ("missing", "seen", "seq", "total", "worths")
+    __slots__ = ("missing", "parts", "seen", "seq", "total", "worths")
 
     def __init__(self) -> None:
         self.worths: dict[HoldingKey, Worth] = {}
         self.missing: dict[HoldingKey, str] = {}
         """Holdings that have no value -> the instrument or currency that has no price."""
         self.total = _NOTHING
+        self.parts: dict[AccountId, Sums] = {}
+        """The sums of the accounts that these are the sums of; empty for those of one account."""
         self.seen = 0
         self.seq = 0
 
@@ -62,16 +64,39 @@ class Sums:
             self.worths[holding] = worth
             self.total = _more(self.total, worth)
 
+    def begin(self, worths: dict[HoldingKey, Worth | str]) -> None:
+        """Take in holdings that the sums have not heard of: the same as putting each, in one go."""
+        gross, long, short, high, low, held = self.total
+        for holding, worth in worths.items():
+            if isinstance(worth, str):
+                self.missing[holding] = worth
+            elif worth is not _NOTHING:
+                self.worths[holding] = worth
+                gross, long, short = add(gross, worth[0]), add(long, worth[1]), add(short, worth[2])
+                high, low, held = add(high, worth[3]), add(low, worth[4]), add(held, worth[5])
+        self.total = Worth(gross, long, short, high, low, held)
+
     def without(self, holdings: Iterable[HoldingKey]) -> "Sums":
         """The sums of the others."""
         rest = Sums()
         rest.total, rest.missing = self.total, dict(self.missing)
         for holding in holdings:
             rest.missing.pop(holding, None)
-            worth = self.worths.get(holding)
+            worth = self.parts.get(holding[0], self).worths.get(holding)
             if worth is not None:
                 rest.total = _less(rest.total, worth)
         return rest
+
+    @classmethod
+    def joined(cls, parts: "dict[AccountId, Sums]") -> "Sums":
+        """The sums of several accounts."""
+        sums = cls()
+        sums.parts = parts
+        for part in parts.values():
+            sums.total = _more(sums.total, part.total)
+            if part.missing:
+                sums.missing.update(part.missing)
+        return sums
 
     def told(self) -> Exposures:
         """The sums for a rule."""
@@ -106,7 +131,7 @@ class ValuedBook:
     def __init__(self, book: Book, valuation: Valuation) -> None:
         self._book = book
         self._valuation = valuation
-        self._sums: dict[tuple[AccountId | None, str], Sums] = {}
+        self._sums: dict[BookKey, Sums] = {}
         self._accounts: tuple[AccountId, ...] = ()
         self._base: str | None = None
         self._known = -1
@@ -129,10 +154,8 @@ class ValuedBook:
         self, account_id: AccountId, instrument_id: InstrumentId, book: str, hidden: Order | None
     ) -> WorstCase:
         """How far a holding could go."""
-        held = self._held(account_id, instrument_id, book)
-        buy = self.opened(account_id, instrument_id, book, Side.BUY, hidden)
-        sell = self.opened(account_id, instrument_id, book, Side.SELL, hidden)
-        return WorstCase(long=add(held, buy.quantity), short=subtract(held, sell.quantity))
+        reach = self._reach((account_id, instrument_id), book, hidden)
+        return WorstCase(long=add(reach.held, reach.buy), short=subtract(reach.held, reach.sell))
 
     def opened(
         self, account_id: AccountId, instrument_id: InstrumentId, book: str, side: Side, hidden: Order | None
@@ -154,7 +177,7 @@ class ValuedBook:
                 holding = (account_id, scope.instrument_id)
                 sums.put(holding, self._worth(holding, name, hidden))
             return sums.told()
-        sums = self._followed(scope.account_id, name)
+        sums = self._scoped(scope, name)
         without = [(account_id, but) for account_id in self.accounts(scope)] if but is not None else []
         again = _where(hidden, scope, name)
         if again is not None and again[1] != but:
@@ -184,7 +207,7 @@ class ValuedBook:
         """Cash and positions at their marks; None: a mark or rate is missing."""
         into = self._book.accounts[account_id].base_currency
         sums = self._followed(account_id, NET_BOOK)
-        if any(self._held(*holding, NET_BOOK) for holding in sums.missing):
+        if any(self._reach(holding, NET_BOOK, None).held for holding in sums.missing):
             return None
         cash = self.converted(self._cash(account_id), into)
         return None if cash is None else _kept(add(cash, sums.total.held))
@@ -220,45 +243,55 @@ class ValuedBook:
                     unpriced = found.unpriced if currency else found.orders
                     yield currency, OpenValue(found.orders, found.value, unpriced)
 
-    def _followed(self, account_id: AccountId | None, name: str) -> Sums:
-        """The sums of a book of one account, or of all accounts, as the ledger is now."""
+    def _scoped(self, scope: Scope, name: str) -> Sums:
+        """The sums of a book of the scope's accounts, as the ledger is now."""
+        accounts = self.accounts(scope)
+        if len(accounts) == 1:
+            return self._followed(accounts[0], name)
+        return Sums.joined({account_id: self._followed(account_id, name) for account_id in accounts})
+
+    def _followed(self, account_id: AccountId, name: str) -> Sums:
+        """The sums of one book, brought up to what the ledger is now."""
         book, touched = self._book, self._book.touched
         sums = self._sums.get((account_id, name))
         if sums is not None and sums.seq == book.seq:
             return sums
         if sums is None or touched is None:
             sums = self._sums[account_id, name] = Sums()
-            for one in (account_id,) if account_id is not None else self._know_accounts():
-                for instrument_id, _ in book.holdings.entries((one, name)):
-                    sums.put((one, instrument_id), self._worth((one, instrument_id), name, None))
+            reaches = book.holdings.entries((account_id, name))
+            sums.begin({(account_id, one): self._valued((account_id, one), reach) for one, reach in reaches})
         else:
             for holding in dict.fromkeys(touched[sums.seen :]):
-                if account_id is None or holding[0] == account_id:
+                if holding[0] == account_id:
                     sums.put(holding, self._worth(holding, name, None))
         sums.seen, sums.seq = len(touched or ()), book.seq
         return sums
 
     def _worth(self, holding: HoldingKey, name: str, hidden: Order | None) -> Worth | str:
         """What a holding is worth at worst; a text: what has no price."""
-        account_id, instrument_id = holding
-        held = self._held(account_id, instrument_id, name)
-        buy = self.opened(account_id, instrument_id, name, Side.BUY, hidden).quantity
-        sell = self.opened(account_id, instrument_id, name, Side.SELL, hidden).quantity
+        return self._valued(holding, self._reach(holding, name, hidden))
+
+    def _valued(self, holding: HoldingKey, reach: Reach) -> Worth | str:
+        held, buy, sell = reach.held, reach.buy, reach.sell
         if not (held or buy or sell):
             return _NOTHING
-        base = self._book.accounts[account_id].base_currency
-        unit = self._valuation.unit(instrument_id, base)
+        unit = self._valuation.unit(holding[1], self._book.accounts[holding[0]].base_currency)
         if isinstance(unit, str):
             return unit
         size = unit.copy_abs()  # the value at risk of what has a negative price is not negative
-        high, low = multiply(add(held, buy), size), multiply(subtract(held, sell), size)
+        high = multiply(add(held, buy) if buy else held, size)
+        low = multiply(subtract(held, sell) if sell else held, size)
         long = high if high > 0 else ZERO
         short = low.copy_negate() if low < 0 else ZERO
-        return Worth(max(long, short), long, short, high, low, multiply(held, unit) if held else ZERO)
+        return Worth(max(long, short), long, short, high, low, multiply(held, unit))
 
-    def _held(self, account_id: AccountId, instrument_id: InstrumentId, name: str) -> Decimal:
-        position = self._book.positions.get((account_id, name, instrument_id))
-        return position.quantity if position is not None else ZERO
+    def _reach(self, holding: HoldingKey, name: str, hidden: Order | None) -> Reach:
+        """What is held and could be traded of a holding, without the hidden order."""
+        account_id, instrument_id = holding
+        reach = self._book.holdings.find((account_id, name), instrument_id) or NO_REACH
+        if hidden is not None and _is_of(hidden, account_id, instrument_id, name):
+            return reach.changed(hidden.request.side, standing(hidden), NOTHING_OPEN)
+        return reach
 
     def _know_accounts(self) -> tuple[AccountId, ...]:
         """Every account of the ledger; read again when one was opened in the batch."""

@@ -40,7 +40,17 @@ from oms_kernel.domain.money import ZERO, add, subtract
 from oms_kernel.domain.order import NET_BOOK, Order, Side
 from oms_kernel.domain.past import Past
 from oms_kernel.domain.position import Position
-from oms_kernel.domain.totals import NO_VALUE, NOTHING_MOVED, NOTHING_OPEN, MovedCash, OpenQuantity, OpenValue, standing
+from oms_kernel.domain.totals import (
+    NO_REACH,
+    NO_VALUE,
+    NOTHING_MOVED,
+    NOTHING_OPEN,
+    MovedCash,
+    OpenQuantity,
+    OpenValue,
+    Reach,
+    standing,
+)
 
 ExecutionKey = tuple[BrokerAccountId, ExecId]
 Figures = tuple[Decimal, Decimal]
@@ -95,7 +105,7 @@ class Book:
         """The same as `open_quantity` by sub-book: a strategy's own, MANUAL, EXTERNAL."""
         self.open_values: Grouped[BookKey, str, OpenValue] = Grouped(base.open_values if base else None)
         """What is open by currency, of NET and of each sub-book."""
-        self.holdings: Grouped[BookKey, InstrumentId, int] = Grouped(base.holdings if base else None)
+        self.holdings: Grouped[BookKey, InstrumentId, Reach] = Grouped(base.holdings if base else None)
         """Instruments of which a book holds something or has open orders."""
         self.doubts: Grouped[HoldingKey, OrderId, int] = Grouped(base.doubts if base else None)
         """Orders in doubt: their instrument takes only what reduces."""
@@ -254,21 +264,17 @@ class Book:
         for key in ((account_id, NET_BOOK), (account_id, own)):
             sums = self.open_values.find(key, order.currency) or NO_VALUE
             self.open_values.add(key, order.currency, sums.changed(before, after))
-        if before.orders != after.orders:
-            self._hold(account_id, NET_BOOK, instrument_id)
-            self._hold(account_id, own, instrument_id)
-        if self.touched is not None:
-            self.touched.append((account_id, instrument_id))
+            reach = self.holdings.find(key, instrument_id) or NO_REACH
+            self._reach(key, instrument_id, reach.changed(side, before, after))
 
-    def _hold(self, account_id: AccountId, book: str, instrument_id: InstrumentId) -> None:
-        """Keep the list of what a book holds or has open orders of."""
-        key = (account_id, book)
-        position = self.positions.get((account_id, book, instrument_id))
-        wanted = (position is not None and position.is_open) or any(
-            self.opened(account_id, book, instrument_id, side).orders for side in Side
-        )
-        if wanted is not (self.holdings.find(key, instrument_id) is not None):
-            _keep(self.holdings, key, instrument_id, wanted)
+    def _reach(self, key: BookKey, instrument_id: InstrumentId, reach: Reach) -> None:
+        """Keep what a book holds or has open orders of."""
+        if reach.is_empty:
+            self.holdings.remove(key, instrument_id)
+        else:
+            self.holdings.add(key, instrument_id, reach)
+        if self.touched is not None:
+            self.touched.append((key[0], instrument_id))
 
     def opened(self, account_id: AccountId, book: str, instrument_id: InstrumentId, side: Side) -> OpenQuantity:
         """What is open on one side, of the whole account (NET) or of one of its sub-books."""
@@ -280,9 +286,9 @@ class Book:
         """Store a position, and keep the list of what its book holds."""
         account_id, book, instrument_id = position.account_id, position.book, position.instrument_id
         self.positions[account_id, book, instrument_id] = position
-        self._hold(account_id, book, instrument_id)
-        if self.touched is not None:
-            self.touched.append((account_id, instrument_id))
+        reach = self.holdings.find((account_id, book), instrument_id) or NO_REACH
+        if reach.held != position.quantity:
+            self._reach((account_id, book), instrument_id, reach.holding(position.quantity))
 
     def book_fill(self, fill: Fill, seq: int) -> None:
         """Put a new execution into positions, cash and the day's counters."""

@@ -46,7 +46,7 @@ from oms_kernel.domain.order import Order
 from oms_kernel.domain.packed import Places
 from oms_kernel.domain.past import Past, attach
 from oms_kernel.domain.position import Position
-from oms_kernel.domain.totals import MovedCash, OpenQuantity, OpenValue
+from oms_kernel.domain.totals import MovedCash, OpenQuantity, OpenValue, Reach
 
 MAPS: dict[str, Any] = {
     "accounts": tuple[AccountId, TradingAccount],
@@ -62,7 +62,7 @@ MAPS: dict[str, Any] = {
     "open_quantity": tuple[SideKey, OpenQuantity],
     "book_quantity": tuple[BookSideKey, OpenQuantity],
     "open_values": tuple[BookKey, list[tuple[str, OpenValue]]],
-    "holdings": tuple[BookKey, list[tuple[InstrumentId, int]]],
+    "holdings": tuple[BookKey, list[tuple[InstrumentId, Reach]]],
     "doubts": tuple[HoldingKey, list[tuple[OrderId, int]]],
     "unsettled": tuple[str, list[tuple[OrderId, int]]],
     "positions": tuple[PositionKey, Position],

@@ -38,11 +38,15 @@ class Layered(Generic[K, V]):
 
     def get(self, key: K, /) -> V | None:
         """The value, or None."""
-        found = self.changes.get(key)
-        if found is not None:
-            return found
-        base = self.base if self.base is not None else self.below
-        return base.get(key) if base is not None else None
+        layer = self
+        while True:
+            found = layer.changes.get(key)
+            if found is not None:
+                return found
+            base = layer.base
+            if base is None:
+                return layer.below.get(key) if layer.below is not None else None
+            layer = base
 
     def __getitem__(self, key: K) -> V:
         found = self.changes.get(key)

@@ -7,8 +7,10 @@ from decimal import Decimal
 import msgspec
 
 from oms_kernel.domain.ids import InstrumentId
-from oms_kernel.domain.money import add, ratio
+from oms_kernel.domain.money import add, multiply, quantise
 from oms_kernel.domain.order import Side
+
+_HALF = Decimal("0.5")
 
 
 class Quote(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,7 +33,7 @@ class Quote(msgspec.Struct, frozen=True, omit_defaults=True):
         """Half-way between bid and ask, or None while one side is absent."""
         if self.bid is None or self.ask is None:
             return None
-        return ratio(add(self.bid, self.ask), Decimal(2))
+        return quantise(multiply(add(self.bid, self.ask), _HALF))
 
 
 class MarketView(msgspec.Struct, frozen=True):

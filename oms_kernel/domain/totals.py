@@ -9,7 +9,7 @@ import msgspec
 
 from oms_kernel.domain.lifecycle import TERMINAL, is_open_request
 from oms_kernel.domain.money import ONE, ZERO, add, multiply, subtract
-from oms_kernel.domain.order import Order
+from oms_kernel.domain.order import Order, Side
 
 
 class OpenQuantity(msgspec.Struct, frozen=True):
@@ -49,6 +49,32 @@ class OpenValue(msgspec.Struct, frozen=True):
         )
 
 
+class Reach(msgspec.Struct, frozen=True):
+    """What a book holds of an instrument, and how far its open orders of each side could take it."""
+
+    held: Decimal = ZERO
+    buy: Decimal = ZERO
+    sell: Decimal = ZERO
+    orders: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held and no order is open."""
+        return not self.held and not self.orders
+
+    def changed(self, side: Side, before: OpenQuantity, after: OpenQuantity) -> "Reach":
+        """The same, after one order of a side that counted as `before` counts as `after`."""
+        more = subtract(after.quantity, before.quantity)
+        orders = self.orders + after.orders - before.orders
+        if side is Side.BUY:
+            return Reach(self.held, add(self.buy, more), self.sell, orders)
+        return Reach(self.held, self.buy, add(self.sell, more), orders)
+
+    def holding(self, quantity: Decimal) -> "Reach":
+        """The same with another position."""
+        return Reach(quantity, self.buy, self.sell, self.orders)
+
+
 class MovedCash(msgspec.Struct, frozen=True):
     """Cash of one currency that moved without a trade: since the account's risk day was marked, and since any mark."""
 
@@ -58,6 +84,7 @@ class MovedCash(msgspec.Struct, frozen=True):
 
 NOTHING_OPEN = OpenQuantity()
 NO_VALUE = OpenValue()
+NO_REACH = Reach()
 NOTHING_MOVED = MovedCash()
 
 

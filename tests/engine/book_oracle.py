@@ -10,7 +10,7 @@ from oms_kernel.domain.book import Book
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.layered import Layered
 from oms_kernel.domain.lifecycle import TERMINAL, OrderStatus, RequestStatus
-from oms_kernel.domain.order import NET_BOOK, Order
+from oms_kernel.domain.order import NET_BOOK, Order, Side
 from oms_kernel.domain.position import Position
 
 OPEN = {RequestStatus.REQUESTED, RequestStatus.SENT, RequestStatus.IN_DOUBT}
@@ -123,7 +123,7 @@ def check_sums(book: Book) -> None:
     """The sums of what is open, and the lists of what is held, are what a recount gives."""
     sides: dict[Any, list[Order]] = defaultdict(list)
     values: dict[Any, list[Order]] = defaultdict(list)
-    held: dict[Any, set[Any]] = defaultdict(set)
+    reached: dict[Any, list[Any]] = defaultdict(lambda: [Decimal(0), Decimal(0), Decimal(0), 0])
     for _, order in book.orders.items():
         request = order.request
         if order.status in TERMINAL:
@@ -131,7 +131,9 @@ def check_sums(book: Book) -> None:
         for name in (NET_BOOK, order.book):
             sides[request.account_id, name, request.instrument_id, request.side].append(order)
             values[(request.account_id, name), order.currency].append(order)
-            held[request.account_id, name].add(request.instrument_id)
+            reach = reached[(request.account_id, name), request.instrument_id]
+            reach[1 if request.side is Side.BUY else 2] += worst_case(order)
+            reach[3] += 1
     for (account_id, instrument_id, side), total in book.open_quantity.items():
         check_sum(total, sides.pop((account_id, NET_BOOK, instrument_id, side), []))
     for key, total in book.book_quantity.items():
@@ -143,9 +145,13 @@ def check_sums(book: Book) -> None:
     assert not values, "every book that has open orders has its value"
     for (account_id, name, instrument_id), position in book.positions.items():
         if position.quantity:
-            held[account_id, name].add(instrument_id)
-    listed = {group: {instrument for instrument, _ in book.holdings.entries(group)} for group in book.holdings.keys()}
-    assert {group: found for group, found in listed.items() if found} == dict(held)
+            reached[(account_id, name), instrument_id][0] = position.quantity
+    listed = {
+        (group, instrument_id): [reach.held, reach.buy, reach.sell, reach.orders]
+        for group in book.holdings.keys()
+        for instrument_id, reach in book.holdings.entries(group)
+    }
+    assert listed == dict(reached)
     known = {
         (account_id, one) for account_id in book.currencies.keys() for one, _ in book.currencies.entries(account_id)
     }

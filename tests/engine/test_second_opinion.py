@@ -11,7 +11,7 @@ from oms_kernel.contracts import broker as br
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.lifecycle import RequestKind, RequestStatus
 from oms_kernel.domain.order import MANUAL_BOOK, NET_BOOK, Side
-from oms_kernel.domain.totals import OpenValue
+from oms_kernel.domain.totals import OpenValue, Reach
 from oms_kernel.testkit.builders import ACCOUNT_ID
 from tests.engine.book_oracle import check_book, contents, refold
 from tests.engine.ledger import ACME, CONNECTION, OPENING_CASH, Ledger
@@ -54,6 +54,9 @@ DEFECTS: dict[str, Callable[[Book], None]] = {
     ),
     "the value of what is open is off": lambda book: book.open_values.add(
         (ACCOUNT_ID, NET_BOOK), "USD", OpenValue(orders=1, value=Decimal(1))
+    ),
+    "how far a holding could go is off": lambda book: book.holdings.add(
+        (ACCOUNT_ID, NET_BOOK), ACME.instrument_id, Reach(held=Decimal(80), orders=1)
     ),
     "a holding is forgotten": lambda book: book.holdings.remove((ACCOUNT_ID, NET_BOOK), ACME.instrument_id),
     "a doubt is forgotten": lambda book: book.doubts.remove(
