@@ -41,22 +41,28 @@ COUNTS = (0, 10, 30)
 BATCH = 100
 HUGE = "100000000000000000"
 WIDE: dict[str, dict[str, Any]] = {
-    "max_order_quantity": {"max_quantity": HUGE},
-    "max_order_notional": {"max_notional": HUGE},
-    "min_order_notional": {"min_notional": "0.01"},
+    "allowed_instruments": {"currencies": ["USD"]},
     "basket_notional": {"max_notional": HUGE},
-    "price_collar": {"max_deviation_percent": "50"},
-    "max_position": {"max_quantity": HUGE, "max_notional": HUGE},
+    "concentration": {"max_percent": "100"},
+    "controlled_rollout": {"versions": []},
+    "cooldown": {"pause_s": 1},
+    "day_trade_counter": {"rules": []},
+    "fat_finger_confirm": {"max_unconfirmed_notional": HUGE},
     "gross_exposure": {"max_exposure": HUGE},
-    "net_exposure": {"max_exposure": HUGE},
-    "concentration": {"max_percent_of_equity": "100"},
-    "adv_participation": {"max_percent": "100"},
-    "open_order_value": {"max_value": HUGE},
-    "open_order_count": {"max_orders": 1_000_000},
-    "message_rate": {"per_second": 1_000_000, "per_minute": 60_000_000},
-    "duplicate_order": {"window_s": 1},
     "max_daily_loss": {"max_loss": HUGE},
-    "max_drawdown": {"max_percent": "100"},
+    "max_drawdown": {"max_drawdown_percent": "100"},
+    "max_order_notional": {"max_notional": HUGE},
+    "max_order_quantity": {"max_quantity": "1000000000000"},
+    "max_position": {"max_quantity": HUGE, "max_notional": HUGE},
+    "message_rate": {"per_second": 1_000_000, "per_minute": 60_000_000},
+    "min_order_notional": {"min_notional": "0.01"},
+    "net_exposure": {"max_exposure": HUGE},
+    "open_order_count": {"max_orders": 1_000_000},
+    "open_order_value": {"max_value": HUGE},
+    "order_to_trade_ratio": {"block_ratio": "1000000"},
+    "price_collar": {"max_deviation_percent": "50"},
+    "collar_over_time": {"max_move_percent": "100"},
+    "restricted_list": {"restrictions": []},
 }
 """Parameters so wide that nothing is denied; rules that are not here take their own defaults."""
 
@@ -87,7 +93,7 @@ class TellsFigures:
 
 
 def run(rounds: int = 5, seed: int = 7) -> list[dict[str, Any]]:
-    """Records `rule_chain_p99`, `rule_chain_batched_p99` and `rule_chain_marginal`, all in microseconds of one order."""
+    """Records `rule_chain_p99`, `rule_chain_batched_p99`, `rule_chain_marginal`, in microseconds of one order."""
     host = PluginHost()
     chain, left_out = _whole_chain(host)
     guard = Guard("benchmark", host.watchdog)
@@ -99,7 +105,7 @@ def run(rounds: int = 5, seed: int = 7) -> list[dict[str, Any]]:
     busy, small = _busy_scene(), Scene()
     names = ["single", "single_floor", "batched", "batched_floor", "direct", *map(str, COUNTS)]
     times: dict[str, list[float]] = {name: [] for name in names}
-    denials: set[str] = set()
+    denials: dict[str, str] = {}
     host.watchdog.start()
     try:
         kinds: dict[str, Callable[[], float]] = {
@@ -119,7 +125,7 @@ def run(rounds: int = 5, seed: int = 7) -> list[dict[str, Any]]:
     finally:
         host.watchdog.stop()
     slopes = [_slope(COUNTS, [times[str(count)][one] for count in COUNTS]) for one in range(rounds)]
-    told = {"rules": len(chain), "open_orders": OPEN_ORDERS, "left_out": left_out, "denying": sorted(denials)}
+    told = {"rules": len(chain), "open_orders": OPEN_ORDERS, "left_out": left_out, "denying": denials}
     return [
         record("rule_chain_p99", "us", times["single"], times["single_floor"], seed=seed, **told),
         record("rule_chain_batched_p99", "us", times["batched"], times["batched_floor"], seed=seed, **told),
@@ -165,7 +171,7 @@ def _busy_scene() -> Scene:
     return scene
 
 
-def _judged(scene: Scene, rules: Sequence[GuardedRule], size: int, denials: set[str]) -> list[float]:
+def _judged(scene: Scene, rules: Sequence[GuardedRule], size: int, denials: dict[str, str]) -> list[float]:
     """Microseconds of each decision; each batch has its own overlay and view, and its orders see those before them."""
     scene.state.change_rules(rules, lambda: scene.events)
     destination = engine.Destination(BROKER_ACCOUNT_ID, ConnectionId(a_uuid("connection")), EVERYTHING)
@@ -193,7 +199,7 @@ def _judged(scene: Scene, rules: Sequence[GuardedRule], size: int, denials: set[
             )
             ended = time.perf_counter()
             spent.append((ended - began) * 1e6)
-            denials.update(verdict.rule for verdict in decision.verdicts if verdict.denies or verdict.holds)
+            denials.update({verdict.rule: verdict.code for verdict in decision.verdicts if verdict.denies})
             batch.record(event)
             began = time.perf_counter()
     return spent
