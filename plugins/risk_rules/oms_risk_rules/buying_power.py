@@ -86,18 +86,17 @@ class BuyingPower:
         extra = _above_mark(intent, view, currency)
         if isinstance(extra, Missing):
             return extra.denies(self.name)
-        quantity = intent.open_quantity
-        before = self.margins.needed(own, unit)
-        needed = add(subtract(self.margins.needed(with_order(own, intent), unit), before), multiply(quantity, extra))
+        added = subtract(self.margins.needed(with_order(own, intent), unit), self.margins.needed(own, unit))
+        needed = add(added, multiply(intent.open_quantity, extra)) if extra else added
         if needed <= ZERO:
             return self.passed
         equity = view.equity(request.account_id)
-        rest = view.exposures(Scope(account_id=request.account_id), but=request.instrument_id)
-        if rest.long is None or rest.short is None:
-            return unvalued(view, rest).denies(self.name)
+        found = view.exposures(Scope(account_id=request.account_id))
+        if found.long is None or found.short is None:
+            return unvalued(view, found).denies(self.name)
         if equity is None:
             return NO_EQUITY.denies(self.name)
-        bound = add(self.margins.of(rest.long, rest.short), before)
+        bound = self.margins.of(found.long, found.short)
         free = subtract(subtract(equity, self.reserve), bound)
         inputs = shown({"equity": equity, "bound": bound, "reserve": self.reserve})
         if needed <= free:

@@ -109,7 +109,7 @@ class MaxPosition:
         self.passed = passed(self.name)
 
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
-        """PASS up to and at the limits; observed is the worst case, the verdict that of the limit that is met first."""
+        """PASS up to and at the limits; observed is the worst case, in value where that is limited and quantity keeps."""
         if adds_no_quantity(intent):
             return self.passed
         side = intent.request.side

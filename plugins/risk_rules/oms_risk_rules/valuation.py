@@ -96,5 +96,8 @@ def figure(value: Decimal) -> Decimal | None:
 
 def shown(values: dict[str, Decimal]) -> dict[str, Decimal]:
     """The inputs of a verdict, those left out that have more digits than any amount."""
-    figures = {name: figure(value) for name, value in values.items()}
-    return {name: value for name, value in figures.items() if value is not None}
+    try:
+        return {name: quantise(value) for name, value in values.items()}
+    except InvalidNumber:
+        figures = {name: figure(value) for name, value in values.items()}
+        return {name: value for name, value in figures.items() if value is not None}
