@@ -8,7 +8,7 @@ import msgspec
 
 from oms_kernel.contracts.broker import BrokerCapabilities, BrokerConnector
 from oms_kernel.contracts.plugin import params_schema
-from oms_kernel.contracts.rules import ComplianceCheck, Monitor, RiskRule, StatefulRule
+from oms_kernel.contracts.rules import ComplianceCheck, MeasuredRule, Monitor, RiskRule, StatefulRule
 from oms_kernel.contracts.strategy import Strategy
 from oms_kernel.contracts.tables import PluginTable, RowsOf
 from oms_kernel.contracts.webhook import WebhookSink
@@ -49,6 +49,7 @@ def defect_of(kind: Kind, contributed: object) -> str | None:
         or _methods_defect(contributed, CONTRACTS[kind])
         or (_memory_defect(contributed) if kind in _JUDGING else None)
         or (_terms_defect(contributed) if kind in _JUDGING else None)
+        or (_usage_defect(contributed) if kind in _JUDGING else None)
         or (_capabilities_defect(contributed) if kind is Kind.BROKER else None)
         or (_rows_defect(contributed) if kind is Kind.TABLE else None)
     )
@@ -113,6 +114,12 @@ def _terms_defect(contributed: Any) -> str | None:
         if hasattr(contributed, name) and not isinstance(getattr(contributed, name), wanted):
             return f"{contributed.name}.{name} must be of type {wanted.__name__}"
     return None
+
+
+def _usage_defect(contributed: Any) -> str | None:
+    if not hasattr(contributed, "usage"):
+        return None
+    return _methods_defect(contributed, MeasuredRule, {"usage": methods_of(MeasuredRule)["usage"]})
 
 
 def _memory_defect(contributed: Any) -> str | None:

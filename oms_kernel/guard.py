@@ -8,25 +8,28 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from oms_kernel.contracts.plugin import parse_params
-from oms_kernel.contracts.rules import OrderIntent, RuleView, Trigger
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Trigger, Usage
 from oms_kernel.domain.decision import Gate, Outcome, RuleSeverity, Verdict, passed
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.events import Event, Recorded
 from oms_kernel.domain.order import OrderRequest
 from oms_kernel.domain.scope import Scope, ScopeLevel
 from oms_kernel.registry import Registered
-from oms_kernel.soundness import complete, describe, is_sound, is_sound_trigger, known_of
+from oms_kernel.soundness import complete, describe, is_sound, is_sound_trigger, is_sound_usage, known_of
 from oms_kernel.terms import Terms
 from oms_kernel.watchdog import PluginHung, Watchdog, framed
 
 log = logging.getLogger(__name__)
 
 _WIDE = (ScopeLevel.FIRM, ScopeLevel.TENANT)
+MOST_USAGES = 1000
+"""How many figures of one limit are taken."""
 PLUGIN_FAILED = "plugin_failed"
 PLUGIN_QUARANTINED = "plugin_quarantined"
 
@@ -254,6 +257,21 @@ class GuardedRule:
         self.guard.failed(self._tally, f"{self.name}.watch", error)
         raise MonitorFailed(self.plugin, self.name, f"failed ({type(error).__name__})")
 
+    def usage(self, view: RuleView, state: Any) -> tuple[Usage, ...]:
+        """How much of the limit is used, as the rule tells it; nothing when it cannot, or fails. Raises RuleHung."""
+        measure = getattr(self.rule, "usage", None)
+        if measure is None or self.quarantined or self.guard.quarantined or state.__class__ is FoldFailed:
+            return ()
+        if state is None and self.stateful:
+            state = self.initial_state()
+        outcome = self._call(self._enter_assess, _gathered, measure, view, state)
+        if outcome.__class__ is tuple and all(is_sound_usage(one) for one in outcome):
+            found: tuple[Usage, ...] = outcome
+            return found
+        error = outcome.error if outcome.__class__ is _Failure else TypeError(f"no usage: {describe(outcome)}")
+        self.guard.failed(self._tally, f"{self.name}.usage", error)
+        return ()
+
     def initial_state(self) -> Any:
         """The rule's state before the first event; None for a rule without memory.
 
@@ -344,6 +362,11 @@ class _Failure:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def _gathered(measure: Callable[..., Any], view: RuleView, state: Any) -> tuple[Any, ...]:
+    """What the rule measures, run through while the guard still watches."""
+    return tuple(islice(measure(view, state), MOST_USAGES))
 
 
 class _Unbuilt:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from oms_kernel.contracts.rules import Trigger
+from oms_kernel.contracts.rules import Trigger, Usage
 from oms_kernel.domain.decision import Gate, Outcome, RuleSeverity, Verdict
 from oms_kernel.domain.money import FRACTION_DIGITS, INTEGER_DIGITS
 from oms_kernel.domain.scope import Scope
@@ -78,6 +78,18 @@ def is_sound_trigger(trigger: object) -> bool:
     )
 
 
+def is_sound_usage(usage: object) -> bool:
+    """Whether every field of a plugin's usage has the type and bounds that the API can show."""
+    if not isinstance(usage, Usage):
+        return False
+    ids = (usage.account_id, usage.strategy_id, usage.instrument_id)
+    return (
+        all(_is_storable(number) and _is_given(number) for number in (usage.used, usage.limit))
+        and all(_is_text(text) and len(text) <= LONGEST_TEXT for text in (usage.unit, usage.figure))
+        and all(_is_optional(one, str) for one in ids)
+    )
+
+
 def describe(error: object) -> str:
     """One line about an exception or a strange value, even when its own text raises."""
     name = type(error).__name__
@@ -90,6 +102,10 @@ def describe(error: object) -> str:
 
 def _is_optional(value: object, kind: type) -> bool:
     return value is None or isinstance(value, kind)
+
+
+def _is_given(value: object) -> bool:
+    return value is not None
 
 
 def _is_text(text: object) -> bool:

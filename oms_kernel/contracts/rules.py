@@ -231,6 +231,28 @@ class Trigger(msgspec.Struct, frozen=True):
     order_id: OrderId | None = None
 
 
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How much of a limit is used at this moment, for people to look at; nothing is decided by it.
+
+    figure: which of the limit's figures it is, where it has several, such as `long` or `per_minute`. The ids say what
+    was measured by itself; absent ones: all of the limit's scope. is_floor: `limit` is the least that is allowed.
+    """
+
+    used: Decimal
+    limit: Decimal
+    unit: str = ""
+    figure: str = ""
+    account_id: AccountId | None = None
+    strategy_id: StrategyId | None = None
+    instrument_id: InstrumentId | None = None
+    is_floor: bool = False
+
+    @property
+    def headroom(self) -> Decimal:
+        """How far `used` is from the limit: negative beyond it."""
+        return subtract(self.used, self.limit) if self.is_floor else subtract(self.limit, self.used)
+
+
 class RiskRule(Protocol):
     """A pre-trade rule. One instance serves one ledger and one row of limits; it keeps nothing in `self`.
 
@@ -278,6 +300,17 @@ class StatefulRule(RiskRule, Protocol):
 
         The host acts on a trigger in the transaction that wrote the event, and never when it reads the event again.
         """
+
+
+class MeasuredRule(RiskRule, Protocol):
+    """A rule, check or monitor that can tell how much of its limit is used, for the bars that people look at.
+
+    The method is optional. What cannot be measured (no quote, no rate) is left out, never guessed; a failure is
+    counted against the plugin and shows nothing.
+    """
+
+    def usage(self, view: RuleView, state: Any) -> Iterable[Usage]:
+        """A figure for each thing that the limit measures now: account, strategy, instrument; at most 1,000 count."""
 
 
 class ComplianceCheck(RiskRule, Protocol):

@@ -21,6 +21,7 @@ from oms_app.flow.people_csv import PeopleTables
 from oms_app.flow.principal import Principal
 from oms_app.flow.profiles import Profiles
 from oms_app.flow.registration import Register
+from oms_app.flow.risk_usage import RiskUsage
 from oms_app.flow.scopes import Scope
 from oms_app.flow.sealing import Sealer
 from oms_app.flow.tenancy import Tenancy
@@ -82,6 +83,10 @@ class ApiServices(Protocol):
         """Acknowledges alerts, acknowledges and resolves breaks."""
 
     @property
+    def breaches(self) -> Any:
+        """Assigns, notes and closes breaches of limits."""
+
+    @property
     def resolution(self) -> Any:
         """Settles doubtful orders and unbooked reports by a person's word."""
 
@@ -140,6 +145,10 @@ class ApiServices(Protocol):
     @property
     def limit_files(self) -> LimitFiles:
         """Applies and exports files of limits."""
+
+    @property
+    def risk_usage(self) -> RiskUsage:
+        """Tells how much of the limits is used."""
 
     @property
     def clock(self) -> Callable[[], datetime]:

@@ -8,6 +8,7 @@ import msgspec
 
 from oms_app.api.json_text import plain
 from oms_app.flow.limit_edits import IDS, from_rows, shown_edit
+from oms_app.flow.risk_usage import LimitUsage
 from oms_app.flow.rulebook import terms_of
 from oms_app.store.limit_changes import LimitChange
 from oms_app.store.limits import StoredLimit
@@ -43,6 +44,30 @@ def shown_limit(stored: StoredLimit, installed: frozenset[str], now: datetime) -
 def shown_scope(scope: Scope) -> dict[str, str | None]:
     """The ids of a scope."""
     return {name: getattr(scope, name) for name in IDS}
+
+
+def shown_usage(one: LimitUsage) -> dict[str, Any]:
+    """How much of a limit is used, as the API answers it."""
+    usage = one.usage
+    shown: dict[str, Any] = plain(
+        {
+            "limit_id": one.limit_id,
+            "name": one.name,
+            "rule": one.rule,
+            "severity": one.severity,
+            "level": one.level,
+            **shown_scope(one.scope),
+            "symbol": one.symbol,
+            "figure": usage.figure,
+            "used": usage.used,
+            "limit": usage.limit,
+            "headroom": usage.headroom,
+            "share": one.share,
+            "unit": usage.unit,
+            "is_floor": usage.is_floor,
+        }
+    )
+    return shown
 
 
 def shown_change(change: LimitChange) -> dict[str, Any]:

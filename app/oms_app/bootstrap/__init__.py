@@ -17,6 +17,7 @@ from oms_app.flow.amendment import Amendment
 from oms_app.flow.approvals import Approvals, note_refusal, person_reader
 from oms_app.flow.attention import Attention
 from oms_app.flow.audit_checkpoints import Checkpoints, signer_of
+from oms_app.flow.breaches import Breaches
 from oms_app.flow.consequences import act_on_triggers
 from oms_app.flow.control import Control
 from oms_app.flow.costs import cost_reader
@@ -41,6 +42,7 @@ from oms_app.flow.publishing import LogReader
 from oms_app.flow.reconcile_requests import ReconcileRequests
 from oms_app.flow.registration import Register
 from oms_app.flow.resolution import Resolution
+from oms_app.flow.risk_usage import RiskUsage
 from oms_app.flow.routing import Directory
 from oms_app.flow.rule_catalogue import rule_names
 from oms_app.flow.rulebook import make_monitors, make_rules
@@ -79,6 +81,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     previews: Previews
     control: Control
     attention: Attention
+    breaches: Breaches
     resolution: Resolution
     reconcile_requests: ReconcileRequests
     reader: LogReader
@@ -90,6 +93,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     limit_changes: LimitChanges
     limit_files: LimitFiles
+    risk_usage: RiskUsage
     members: Members
     invitations: Invitations
     people: People
@@ -184,6 +188,7 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         previews=Previews(desk, lanes, directory, cost_reader(store, registries, host.guard)),
         control=control,
         attention=Attention(desk),
+        breaches=Breaches(desk),
         resolution=Resolution(desk, directory),
         reconcile_requests=ReconcileRequests(store, new_id),
         reader=LogReader(store),
@@ -194,6 +199,7 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         tenancy=tenancy,
         limits=Limits(store, registries, new_id, limit_changes, defaults),
         limit_changes=limit_changes,
+        risk_usage=RiskUsage(desk, defaults),
         limit_files=LimitFiles(store, registries, new_id, limit_changes, tenancy.is_superuser),
         members=Members(store),
         invitations=invitations,

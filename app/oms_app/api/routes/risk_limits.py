@@ -9,11 +9,12 @@ from oms_app.api.call import Answer, Call, Endpoint
 from oms_app.api.fields import QueryFlag, Text, Word
 from oms_app.api.json_text import plain
 from oms_app.api.limit_answers import firm_limit_fields, limit_fields
-from oms_app.api.limit_json import draft_values, shown_change, shown_limit
+from oms_app.api.limit_json import draft_values, shown_change, shown_limit, shown_scope, shown_usage
 from oms_app.api.paging import list_query, whole_list
 from oms_app.api.paths import v1
 from oms_app.api.reading.asked import made_between, page_of, paging_of, part_of
 from oms_app.flow.limit_draft import LimitDraft
+from oms_app.flow.risk_usage import LimitUsage
 from oms_app.flow.rule_catalogue import catalogue, rule_names
 from oms_app.flow.scopes import Scope
 from oms_app.store.limit_changes import LimitChange
@@ -116,6 +117,21 @@ def reject_limit_change(call: Call, change_id: str) -> Answer:
 def withdraw_limit_change(call: Call, change_id: str) -> Answer:
     """Take back a change that you asked for."""
     return Answer(shown_change(call.services.limit_changes.withdraw(call.principal, call.actor, change_id)))
+
+
+def list_risk_usage(call: Call) -> Answer:
+    """List how much of each limit in force is used, most used first, as far as its rule can tell.
+
+    One figure for each account, strategy or instrument that is measured by itself. What cannot be measured now, for
+    want of a quote or a rate, is left out.
+    """
+    found = [one for one in call.services.risk_usage.of(call.principal) if _is_used(one, call.query)]
+    return Answer(part_of([shown_usage(one) for one in found], call.query))
+
+
+def _is_used(usage: LimitUsage, asked: Any) -> bool:
+    facts = {"rule": usage.rule, "limit_id": usage.limit_id, "level": usage.level, "severity": usage.severity}
+    return all(asked.get(name) in (None, value) for name, value in {**facts, **shown_scope(usage.scope)}.items())
 
 
 def _create(call: Call, *, is_firm: bool) -> Answer:
@@ -252,6 +268,22 @@ ENDPOINTS = (
     ),
     _endpoint(
         "POST", FIRM_LIMIT + "/end", end_firm_limit, {200: "Limit"}, aliases=(("DELETE", v1(FIRM_LIMIT)),), **_ENDING
+    ),
+    _endpoint(
+        "GET",
+        "/risk/usage",
+        list_risk_usage,
+        {200: "UsageList"},
+        scope=Scope.VIEW_POSITIONS,
+        query=list_query(
+            "rule",
+            "limit_id",
+            "account_id",
+            "strategy_id",
+            "instrument_id",
+            level=Word(ScopeLevel),
+            severity=Word(RuleSeverity),
+        ),
     ),
     _endpoint("GET", "/risk/limit-changes", list_limit_changes, {200: "LimitChangeList"}, query=list_query("status")),
     _endpoint("GET", CHANGE, get_limit_change, {200: "LimitChange"}),
