@@ -12,11 +12,10 @@ from oms_kernel.domain.decision import Verdict, denied, passed
 from oms_kernel.domain.events import Event, OrderFilled, Recorded
 from oms_kernel.domain.ids import AccountId, InstrumentId
 from oms_kernel.domain.lifecycle import RequestKind
-from oms_kernel.domain.money import ZERO, add, multiply, quantise, ratio, subtract
+from oms_kernel.domain.money import ONE, ZERO, add, multiply, ratio, subtract
 from oms_kernel.recent import Recent
-from oms_risk_rules.verdicts import at_most, exceeded, whole_lots
+from oms_risk_rules.verdicts import HUNDRED, at_most, exceeded, percent, whole_lots
 
-HUNDRED = Decimal(100)
 HORIZON = timedelta(days=2)
 """Longer than the longest session that bears one trading date."""
 
@@ -66,11 +65,11 @@ class AdvParticipation:
         exposure = view.exposure(request.account_id, request.instrument_id)
         opened = add(exposure.buy_quantity, exposure.sell_quantity)
         others = add(traded, opened)
-        share = ratio(multiply(add(others, intent.open_quantity), HUNDRED), volume)
+        share = percent(add(others, intent.open_quantity), volume)
         inputs = {"traded": traded, "open": opened, "order": intent.open_quantity, "average_daily_volume": volume}
         if share <= self.limit or (intent.kind is RequestKind.REPLACE and intent.added_quantity <= ZERO):
             return passed(self.name, observed=share, limit=self.limit, unit="%", inputs=inputs)
-        most = subtract(quantise(multiply(volume, ratio(self.limit, HUNDRED))), others)
+        most = subtract(multiply(volume, ratio(self.limit, HUNDRED)), others)
         filled = intent.replaces.filled_quantity if intent.replaces is not None else ZERO
         return exceeded(
             self.name,
@@ -80,7 +79,7 @@ class AdvParticipation:
             self.limit,
             "%",
             inputs=inputs,
-            would_pass=at_most(whole_lots(add(most, filled), Decimal(1), instrument.lot_size)),
+            would_pass=at_most(whole_lots(add(most, filled), ONE, instrument.lot_size)),
         )
 
     def initial_state(self) -> State:

@@ -11,15 +11,14 @@ from oms_kernel.contracts.rules import OrderIntent, RuleView
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.events import Event, OrderAccepted, Recorded, ReplaceRequested
 from oms_kernel.domain.ids import AccountId, InstrumentId, OrderId
-from oms_kernel.domain.money import ZERO, add, multiply, ratio, subtract
+from oms_kernel.domain.money import ZERO, add, ratio, subtract
 from oms_kernel.domain.order import Side
 from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_kernel.recent import Recent
-from oms_risk_rules.verdicts import exceeded
+from oms_risk_rules.verdicts import exceeded, percent
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SLOTS = 60
-HUNDRED = Decimal(100)
 KNOWN_FOR = timedelta(hours=1)
 """How long after its last message it is known what an order is for."""
 
@@ -109,7 +108,7 @@ class CollarOverTime:
         if average == ZERO:
             return self.passed
         distance = subtract(price, average) if request.side is Side.BUY else subtract(average, price)
-        observed = max(ZERO, ratio(multiply(distance, HUNDRED), abs(average)))
+        observed = max(ZERO, percent(distance, abs(average)))
         inputs = {"price": price, "average": average, "orders": Decimal(trail.count)}
         if observed <= self.limit:
             return passed(self.name, observed=observed, limit=self.limit, unit="%", inputs=inputs)

@@ -63,7 +63,8 @@ class MessageRate:
     once and in the same batch. Time is cut into slots of 100 ms and 1 s and a slot that lies only partly in the window
     counts whole: never too few, at most one slot too many. Each account is counted by itself, or with `per` SCOPE all
     that lies under the limit's scope together; under a scope that names a strategy or an instrument, modifications and
-    cancels count of orders that were accepted within a day. State: the counts, at most 72 small numbers each.
+    cancels count of orders that were accepted within a day. A liquidation passes. State: the counts, at most 72 small
+    numbers each.
     """
 
     name: ClassVar[str] = "message_rate"

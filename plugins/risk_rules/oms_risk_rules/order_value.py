@@ -13,6 +13,7 @@ from oms_kernel.domain.money import ONE, ZERO, multiply, notional, ratio
 from oms_kernel.domain.order import Side
 
 HUNDRED = Decimal(100)
+BEYOND = Decimal("Infinity")
 NO_RATES: Mapping[str, Decimal] = {}
 
 
@@ -76,11 +77,14 @@ def rate_into(view: RuleView, currency: str, base: str, rates: Mapping[str, Deci
 
 
 def value_before(intent: OrderIntent, rate: Decimal) -> Decimal:
-    """What the order that is modified counted with; 0 for a new one."""
+    """What the order that is modified counted with; 0 for a new one, infinite beyond every number."""
     order = intent.replaces
     if intent.kind is not RequestKind.REPLACE or order is None or order.reservation.price is None:
         return ZERO
-    return _amount(intent, order.quantity, order.reservation.price, rate)
+    try:
+        return _amount(intent, order.quantity, order.reservation.price, rate)
+    except InvalidNumber:
+        return BEYOND
 
 
 def _price(intent: OrderIntent, view: RuleView) -> Decimal | None:

@@ -13,9 +13,8 @@ from oms_kernel.domain.decision import Outcome, Verdict, denied, passed
 from oms_kernel.domain.market import Quote
 from oms_kernel.domain.money import EXACT, ZERO, add, multiply, ratio, subtract, to_text
 from oms_kernel.domain.order import Side
-from oms_risk_rules.verdicts import compared
+from oms_risk_rules.verdicts import HUNDRED, compared, percent, times
 
-HUNDRED = Decimal(100)
 MICROSECOND = timedelta(microseconds=1)
 MILLION = Decimal(1_000_000)
 
@@ -97,7 +96,7 @@ class PriceCollar:
             return self._stale(view.now - quote.received_at, intent)
         verdict = self.passed
         if stop is not None and params.max_stop_deviation_percent is not None:
-            deviation = abs(_percent(_distance(stop, reference, request.side), reference))
+            deviation = percent(abs(_distance(stop, reference, request.side)), reference)
             verdict = self._verdict(deviation, params.max_stop_deviation_percent, "%", quote, reference)
         if limit is not None and verdict.outcome is not Outcome.DENY:
             verdict = self._limit(intent, limit, quote, reference if stop is None else stop)
@@ -109,12 +108,12 @@ class PriceCollar:
         measured = abs(distance) if self.params.passive_too else distance
         verdict = self.passed
         if self.params.max_deviation_percent is not None:
-            observed = _percent(measured, origin)
+            observed = percent(measured, abs(origin))
             hint = self._hint(intent, origin, distance) if observed > self.params.max_deviation_percent else ""
             verdict = self._verdict(observed, self.params.max_deviation_percent, "%", quote, origin, hint)
         if self.ticks is None or verdict.outcome is Outcome.DENY:
             return verdict
-        observed = ratio(measured, intent.instrument.tick_size)
+        observed = times(measured, intent.instrument.tick_size)
         if observed > self.ticks or verdict is self.passed:
             hint = self._hint(intent, origin, distance) if observed > self.ticks else ""
             verdict = self._verdict(observed, self.ticks, "ticks", quote, origin, hint)
@@ -125,7 +124,7 @@ class PriceCollar:
         tick = intent.instrument.tick_size
         bands = []
         if self.params.max_deviation_percent is not None:
-            bands.append(ratio(multiply(abs(origin), self.params.max_deviation_percent), HUNDRED))
+            bands.append(times(multiply(abs(origin), self.params.max_deviation_percent), HUNDRED))
         if self.ticks is not None:
             bands.append(multiply(tick, self.ticks))
         above = (intent.request.side is Side.BUY) is (distance > ZERO)
@@ -159,7 +158,3 @@ def _reference(quote: Quote | None, reference: Reference, side: Side) -> Decimal
 def _distance(price: Decimal, origin: Decimal, side: Side) -> Decimal:
     """How far the price lies to the losing side; negative on the winning side."""
     return subtract(price, origin) if side is Side.BUY else subtract(origin, price)
-
-
-def _percent(distance: Decimal, origin: Decimal) -> Decimal:
-    return ratio(multiply(distance, HUNDRED), abs(origin))

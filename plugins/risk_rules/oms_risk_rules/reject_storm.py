@@ -42,7 +42,7 @@ class RejectStorm:
     (REDUCE_ONLY unless the limit says otherwise). Counted are denials by rules, ours, and rejects by broker or venue;
     not what a trading state or kill switch refuses, what this rule refuses, and orders that never reached the broker.
     While the count is above the limit, new orders that would not reduce a position are denied too, so that the batch
-    which caused the storm does not outrun the action. Cancels always pass.
+    which caused the storm does not outrun the action. Cancels and liquidations always pass.
     """
 
     name: ClassVar[str] = "reject_storm"

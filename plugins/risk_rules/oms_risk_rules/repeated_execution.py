@@ -52,7 +52,7 @@ class RepeatedExecution:
 
     The action is for that strategy in its account, HALT unless the limit says otherwise: it is off until a person
     releases it. While the count is above the limit its new orders that would not reduce a position are denied as well,
-    so that the batch under way does not outrun the action. Orders of no strategy do not count.
+    so that the batch under way does not outrun the action. Orders of no strategy do not count; a liquidation passes.
     """
 
     name: ClassVar[str] = "repeated_execution"

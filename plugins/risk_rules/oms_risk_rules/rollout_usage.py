@@ -18,17 +18,17 @@ VersionDay = tuple[str, str]
 """Version and risk day, ISO."""
 
 
-class Usage(msgspec.Struct, frozen=True):
+class DayUse(msgspec.Struct, frozen=True):
     """What a version did on a day; amounts by currency."""
 
     orders: int = 0
     amounts: tuple[tuple[str, Decimal], ...] = ()
 
-    def plus(self, orders: int, currency: str, amount: Decimal) -> "Usage":
+    def plus(self, orders: int, currency: str, amount: Decimal) -> "DayUse":
         """The usage with more orders and value."""
         amounts = dict(self.amounts)
         amounts[currency] = add(amounts.get(currency, ZERO), amount)
-        return Usage(self.orders + orders, tuple(sorted(amounts.items())))
+        return DayUse(self.orders + orders, tuple(sorted(amounts.items())))
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -41,16 +41,16 @@ class Placed(msgspec.Struct, frozen=True):
     amount: Decimal
 
 
-State = Recent[VersionDay | OrderId, Usage | Placed]
+State = Recent[VersionDay | OrderId, DayUse | Placed]
 """By version and day: the usage. By order id: what the order counts with."""
 
-NOTHING = Usage()
+NOTHING = DayUse()
 
 
-def used_by(state: State, version: str, day: str, order_id: OrderId) -> tuple[Usage, Placed | None]:
+def used_by(state: State, version: str, day: str, order_id: OrderId) -> tuple[DayUse, Placed | None]:
     """(the version's usage of the day, what this order counts with in it when it is known already)."""
     found, own = state.get((version, day)), state.get(order_id)
-    usage = found[1] if found is not None and isinstance(found[1], Usage) else NOTHING
+    usage = found[1] if found is not None and isinstance(found[1], DayUse) else NOTHING
     return usage, own[1] if own is not None and isinstance(own[1], Placed) and own[1].day == day else None
 
 
@@ -80,7 +80,7 @@ def after(state: State, event: Recorded) -> State:
 def _used(state: State, event: Recorded, placed: Placed, orders: int, amount: Decimal) -> State:
     key = (placed.version, placed.day)
     found = state.get(key)
-    usage = found[1] if found is not None and isinstance(found[1], Usage) else NOTHING
+    usage = found[1] if found is not None and isinstance(found[1], DayUse) else NOTHING
     return state.put(key, event.recorded_at, usage.plus(orders, placed.currency, amount))
 
 

@@ -8,9 +8,8 @@ import msgspec
 from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView
 from oms_kernel.domain.decision import Verdict, denied, passed
-from oms_kernel.domain.money import ZERO, is_multiple, multiply, ratio, subtract, to_text
-
-HUNDRED = Decimal(100)
+from oms_kernel.domain.money import ZERO, is_multiple, subtract, to_text
+from oms_risk_rules.verdicts import percent
 
 
 class Swap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,4 +74,4 @@ class SwappedPriceQuantity:
 
 
 def _deviation(value: Decimal, mark: Decimal) -> Decimal:
-    return ratio(multiply(abs(subtract(value, mark)), HUNDRED), mark)
+    return percent(abs(subtract(value, mark)), mark)

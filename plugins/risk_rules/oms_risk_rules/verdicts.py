@@ -4,7 +4,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from oms_kernel.domain.decision import Outcome, Verdict, denied
-from oms_kernel.domain.money import EXACT, ZERO, multiply, to_text
+from oms_kernel.domain.errors import InvalidNumber
+from oms_kernel.domain.money import EXACT, ZERO, multiply, ratio, to_text
+
+MOST = Decimal(10) ** 17
+"""What stands for a ratio with more digits than a figure may have."""
+HUNDRED = Decimal(100)
 
 
 def exceeded(
@@ -49,6 +54,19 @@ def compared(
         quote_at=at,
         would_pass=would_pass,
     )
+
+
+def times(part: Decimal, whole: Decimal) -> Decimal:
+    """part / whole to 12 digits; 10^17 with the sign of `part` beyond that. whole > 0."""
+    try:
+        return ratio(part, whole)
+    except InvalidNumber:
+        return MOST.copy_sign(part)
+
+
+def percent(part: Decimal, whole: Decimal) -> Decimal:
+    """part in percent of whole, as `times`."""
+    return times(multiply(part, HUNDRED), whole)
 
 
 def whole_lots(limit: Decimal, value_of_one: Decimal, lot_size: Decimal) -> Decimal:
