@@ -203,6 +203,28 @@ def dirty_position(holdings: Any) -> None:
     holdings.position_document = too_early
 
 
+def blind_open(view: Any) -> None:
+    """Rules see what is held, and nothing of what works."""
+
+    def held_only(self: Any, account_id: Any, instrument_id: Any, book: str = "NET") -> Any:
+        held = self.held(account_id, instrument_id)
+        return view.WorstCase(long=held, short=held)
+
+    view.LedgerView.worst_case = held_only
+
+
+def blind_change(engine: Any) -> None:
+    """No rule is asked about a change of an order."""
+    from oms_kernel.domain.lifecycle import RequestKind
+
+    judge = engine.judge
+
+    def judge_new_orders(intent: Any, *more: Any) -> Any:
+        return () if intent.kind is RequestKind.REPLACE else judge(intent, *more)
+
+    engine.judge = judge_new_orders
+
+
 PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "resend": ("oms_app.sessions.comparing", resend),
     "wire_first": ("oms_app.sessions.pump", wire_first),
@@ -213,6 +235,8 @@ PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "unclaimed": ("oms_app.workers.rows", unclaimed),
     "lost_fill": ("oms_app.flow.booking", lost_fill),
     "dirty_position": ("oms_app.api.reading.holdings", dirty_position),
+    "blind_open": ("oms_kernel.view", blind_open),
+    "blind_change": ("oms_kernel.engine", blind_change),
     "skip_event": ("oms_app.workers.fan_out", skip_event),
 }
 
