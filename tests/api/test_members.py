@@ -36,7 +36,7 @@ def test_each_role_may_do_what_it_says(people: People) -> None:
         "VIEWER": viewing,
         "TRADER": trading,
         "MANAGER": trading | {"manage:brokers", "manage:risk", "manage:webhooks"},
-        "COMPLIANCE": viewing | {"view:audit"},
+        "COMPLIANCE": viewing | {"view:audit", "manage:compliance"},
         "ADMIN": {str(scope) for scope in Scope},
     }
     assert {role: {str(scope) for scope in scopes} for role, scopes in ROLES.items()} == wanted

@@ -7,6 +7,7 @@ import marshmallow as ma
 
 from oms_app.api.attention_answers import attention_answers
 from oms_app.api.audit_answers import audit_answers
+from oms_app.api.breach_answers import breach_answers
 from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, JsonObject, Text, Word
 from oms_app.api.limit_answers import limit_answers
 from oms_app.api.order_json import order_answer_schema, verdict_schema
@@ -74,6 +75,8 @@ LISTED = (
     "Modification",
     "Alert",
     "Break",
+    "Breach",
+    "MonitoringRound",
     "Run",
     "UnbookedReport",
     "Order",
@@ -133,6 +136,7 @@ def _plain_answers() -> dict[str, Fields]:
             "data": JsonObject(),
         },
         **attention_answers(),
+        **breach_answers(order_answer_schema()),
         **limit_answers(),
         **people_answers(),
         **audit_answers(),

@@ -2,6 +2,7 @@
 
 from oms_app.api import (
     audit_descriptions,
+    breach_descriptions,
     limit_descriptions,
     people_descriptions,
     sign_in_descriptions,
@@ -14,6 +15,7 @@ _OF_SCHEMA = {
     **people_descriptions.OF_SCHEMA,
     **sign_in_descriptions.OF_SCHEMA,
     **limit_descriptions.OF_SCHEMA,
+    **breach_descriptions.OF_SCHEMA,
     **verdict_descriptions.OF_SCHEMA,
     ("Verdict", "limit"): "The limit that was met.",
     ("Verdict", "severity"): "HARD refuses, SOFT holds for an approval, SHADOW is only written down.",
@@ -99,6 +101,7 @@ _DESCRIPTIONS = {
     **people_descriptions.DESCRIPTIONS,
     **sign_in_descriptions.OF_FIELD,
     **limit_descriptions.DESCRIPTIONS,
+    **breach_descriptions.DESCRIPTIONS,
     **verdict_descriptions.DESCRIPTIONS,
     "access_token": "The token for Authorization: Bearer; lives at most 15 minutes.",
     "accepted": "How many orders were accepted on the present risk day.",

@@ -344,6 +344,7 @@ _TAGS = {
     "alerts": "What people should see, and what to do about it.",
     "reconciliation": "Where broker and book differ, the runs that compared them, and reports that wait for a person.",
     "risk": "Limits, what the rules said, orders that wait for an approval, and what stops trading.",
+    "compliance": "Cases of surveillance: evidence, notes and findings.",
     "positions": "What is held, and today's profit and loss.",
     "accounts": "Trading accounts and the broker accounts they are routed to.",
     "instruments": "What can be traded.",

@@ -32,6 +32,7 @@ STATUS_OF_CODE: dict[str, tuple[int, str]] = {
     "unknown_order": (404, "There is no such order"),
     "unknown_alert": (404, "There is no such alert"),
     "unknown_break": (404, "There is no such break"),
+    "unknown_breach": (404, "There is no such breach"),
     "unknown_report": (404, "There is no such report"),
     "method_not_allowed": (405, "This method is not allowed here"),
     "conflict": (409, "The present state does not allow this"),

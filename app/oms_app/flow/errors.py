@@ -48,6 +48,12 @@ class UnknownBreak(FlowError):
     code = "unknown_break"
 
 
+class UnknownBreach(FlowError):
+    """The tenant has no such breach of a limit, or the caller may not see it."""
+
+    code = "unknown_breach"
+
+
 class UnknownReport(FlowError):
     """The tenant has no such unbooked report, or the caller may not see it."""
 

@@ -1,7 +1,8 @@
 """Name what a principal may do: scopes, and the roles that are sets of scopes; a member may have more beside a role.
 
 VIEWER looks at orders and positions. TRADER also trades and runs strategies. MANAGER also manages brokers, risk and
-webhooks. ADMIN may do everything in the tenant. COMPLIANCE looks at orders, positions and audit, and changes nothing.
+webhooks. ADMIN may do everything in the tenant. COMPLIANCE looks at orders, positions and audit, and
+handles cases of surveillance.
 """
 
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ class Scope(StrEnum):
     MANAGE_RISK = "manage:risk"
     MANAGE_WEBHOOKS = "manage:webhooks"
     VIEW_AUDIT = "view:audit"
+    MANAGE_COMPLIANCE = "manage:compliance"
     ADMIN_TENANTS = "admin:tenants"
 
 
@@ -45,7 +47,7 @@ ROLES: dict[str, frozenset[Scope]] = {
     Role.TRADER: _TRADING,
     Role.MANAGER: _MANAGING,
     Role.ADMIN: frozenset(Scope),
-    Role.COMPLIANCE: _VIEWING | {Scope.VIEW_AUDIT},
+    Role.COMPLIANCE: _VIEWING | {Scope.VIEW_AUDIT, Scope.MANAGE_COMPLIANCE},
 }
 """Role of a membership -> what it may do."""
 

@@ -295,6 +295,7 @@ BREACHES = tenant_table(
     Index(None, "tenant_id", "category", "breach_id"),
     Index(None, "tenant_id", "rule", "breach_id"),
     Index(None, "tenant_id", "account_id", "breach_id"),
+    Index(None, "tenant_id", "breached_at"),
     Index(
         "ix_breaches_open",
         "tenant_id",

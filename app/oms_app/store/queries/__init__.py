@@ -11,6 +11,15 @@ from oms_app.store.queries.accounts import (
     list_connections,
 )
 from oms_app.store.queries.alerts import AlertFilter, AlertView, count_open_alerts, get_alerts, list_alerts
+from oms_app.store.queries.breaches import (
+    BreachFilter,
+    BreachNote,
+    BreachView,
+    breach_event,
+    breach_notes,
+    get_breach,
+    list_breaches,
+)
 from oms_app.store.queries.breaks import BreakFilter, BreakView, break_texts, get_break, list_breaks
 from oms_app.store.queries.executions import ExecutionFilter, ExecutionView, list_executions
 from oms_app.store.queries.instruments import InstrumentFilter, get_quote, list_instruments
@@ -47,6 +56,9 @@ __all__ = [
     "AccountView",
     "AlertFilter",
     "AlertView",
+    "BreachFilter",
+    "BreachNote",
+    "BreachView",
     "BreakFilter",
     "BreakView",
     "BrokerAccountView",
@@ -70,10 +82,13 @@ __all__ = [
     "UnknownState",
     "VerdictFilter",
     "VerdictView",
+    "breach_event",
+    "breach_notes",
     "break_texts",
     "count_open_alerts",
     "get_account",
     "get_alerts",
+    "get_breach",
     "get_break",
     "get_connection",
     "get_order",
@@ -83,6 +98,7 @@ __all__ = [
     "get_run",
     "list_accounts",
     "list_alerts",
+    "list_breaches",
     "list_breaks",
     "list_broker_accounts",
     "list_cash",

@@ -1,4 +1,4 @@
-"""Keep how the last round of monitoring of each ledger went."""
+"""Keep how the last round of monitoring of each ledger went; find breaches by time."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,9 +33,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("ledger_id", name=op.f("pk_monitoring_rounds")),
     )
     roles.let_serve("monitoring_rounds")
+    op.create_index(op.f("ix_breaches_tenant_id_breached_at"), "breaches", ["tenant_id", "breached_at"])
 
 
 def downgrade() -> None:
     """Take it back."""
     roles.become_owner()
+    op.drop_index(op.f("ix_breaches_tenant_id_breached_at"), table_name="breaches")
     op.drop_table("monitoring_rounds")
