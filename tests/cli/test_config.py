@@ -36,6 +36,8 @@ def test_the_example_file_lists_exactly_the_settings_with_a_comment_and_their_de
         ({"OMS_LEASE_S_FILE": "/nowhere/at/all"}, "OMS_LEASE_S_FILE names /nowhere/at/all"),
         ({"OMS_LEASE_S_FILE": "/x", "OMS_LEASE_S": "3"}, "both set"),
         ({"OMS_CONFIG": "/nowhere/at/all.toml"}, "OMS_CONFIG names /nowhere/at/all.toml"),
+        ({"RISK_MAX_ORDER_SIZE": "-1"}, "OMS_RISK_MAX_ORDER_SIZE is -1: must be more than 0"),
+        ({"OMS_RISK_MAX_POSITION_SIZE": "many"}, "OMS_RISK_MAX_POSITION_SIZE is wrong"),
         ({"OMS_DISABLED_PLUGINS": "a,b", "OMS_REQUIRED_PLUGINS": "b"}, "both name b"),
     ],
 )
