@@ -21,8 +21,10 @@ from oms_app.cli.main import cli
 from oms_app.config import load_settings
 from oms_app.store import migrate, reconciliation_runs
 from oms_app.store.limits import put_limit
+from oms_kernel.domain.controls import Category
 from oms_kernel.domain.decision import RuleSeverity
 from tests.api.desk import Desk, seed
+from tests.api.test_breaches import breached
 from tests.app_kit import CHEAP
 from tests.broker_side import BrokerSide
 from tests.waiting import until
@@ -97,6 +99,23 @@ def test_breaks_are_listed_acknowledged_and_resolved(differing: BrokerSide) -> N
     assert accepted["resolution"] == "accepted_broker"
     assert told("breaks", "list")["items"] == []
     assert len(told("breaks", "list", "--all")["items"]) == 2
+
+
+def test_breaches_of_limits_are_listed_assigned_and_closed(desk: Desk) -> None:
+    risk, case = breached(desk), breached(desk, "limit-2", category=Category.SURVEILLANCE)
+    for breach_id, more in ((risk, ()), (case, ("--surveillance",))):
+        assert "the day's loss is 1200" in oms("risk", "breaches", "list", *more).output
+        taken = told("risk", "breaches", "assign", breach_id, "--to", "user:anna", "--text", "have a look", *more)
+        assert (taken["status"], taken["assigned_to"]) == ("ASSIGNED", "user:anna")
+        finding = ("--finding", "expected", "--text", "the roll")
+        assert told("risk", "breaches", "close", breach_id, *finding, *more)["finding"] == "EXPECTED"
+        assert told("risk", "breaches", "list", *more)["items"] == []
+        assert len(told("risk", "breaches", "list", "--all", *more)["items"]) == 1
+        assert "closed before" in oms("risk", "breaches", "close", breach_id, *finding, *more, code=3).output
+
+
+def test_the_watch_is_shown(desk: Desk) -> None:
+    assert "no ledger is watched" in oms("risk", "monitoring").output
 
 
 def test_a_comparison_is_asked_for_and_waited_for(desk: Desk) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oms_app.cli.breaches import breaches, monitoring
 from oms_app.cli.errors import CommandFailed
 from oms_app.cli.on_this_machine import services_here
 from oms_app.cli.output import json_option, print_table, show
@@ -31,7 +32,11 @@ tenant_option = click.option("--tenant", help="Slug or id of the tenant.")
 
 @click.group()
 def risk() -> None:
-    """List rules and limits, and apply or export all limits as one file, on the database of this machine."""
+    """List rules and limits, apply or export all limits as one file, and handle breaches."""
+
+
+risk.add_command(breaches)
+risk.add_command(monitoring)
 
 
 @risk.command()
