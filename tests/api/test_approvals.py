@@ -321,3 +321,25 @@ def test_what_is_bad_input_for_placing_is_for_previews_in_the_same_words(desk: D
         placed, tried = desk.send("POST", "/api/v1/orders", body), desk.send("POST", "/api/v1/orders/preview", body)
         assert placed.status_code == tried.status_code
         assert (placed.json["code"], placed.json["detail"]) == (tried.json["code"], tried.json["detail"])
+
+
+@pytest.mark.integration
+def test_it_all_holds_on_postgresql(postgres_desk: Desk) -> None:
+    desk = postgres_desk
+    limit(desk, "soft", {"max_quantity": "100"}, RuleSeverity.SOFT)
+    limit(desk, "shadow", {"max_quantity": "20"}, RuleSeverity.SHADOW)
+    tried = desk.send("POST", "/api/v1/orders/preview", desk.order(quantity="150")).json
+    order, officer = held(desk), Officer(desk)
+    assert tried["would_be"] == "HELD"
+    assert [one["order"]["order_id"] for one in desk.send("GET", QUEUE).json["items"]] == [order["order_id"]]
+    own = desk.send("POST", f"{QUEUE}/{order['order_id']}/approve", REASON, key=desk.key(*Scope))
+    assert own.json["code"] == "not_permitted"
+    assert officer.approve(order["order_id"]).json["state"] == "NEW"
+    judged = desk.send("GET", f"/api/v1/orders/{order['order_id']}/verdicts").json["items"]
+    assert [one["judgement"] for one in judged] == ["HELD", "APPROVED"]
+    assert judged[0]["verdicts"] == tried["verdicts"]
+    search = "/api/v1/risk/verdicts"
+    first = desk.send("GET", f"{search}?limit=1").json
+    rest = desk.send("GET", f"{search}?limit=5&cursor={first['next_cursor']}").json["items"]
+    assert {one["severity"] for one in [*first["items"], *rest]} == {"SOFT", "SHADOW"}
+    assert officer.decline(held(desk, quantity="160")["order_id"]).json["state"] == "CANCELED"

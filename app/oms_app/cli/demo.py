@@ -221,7 +221,11 @@ def _tenant_rows(unit: RowsUnit, settings: Settings) -> None:
         {**tenant, "connection_id": CONNECTION_ID},
         broker=BROKER,
         name="Simulated broker",
-        params={"endpoint_file": str(settings.home / "sim_broker.endpoint.json"), "opening_cash": str(CASH)},
+        params={
+            "endpoint_file": str(settings.home / "sim_broker.endpoint.json"),
+            "opening_cash": str(CASH),
+            "fees": {"kind": "zero"},
+        },
         desired="CONNECTED",
         status="DISCONNECTED",
     )
