@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from oms_risk_rules.plugin import MONITORS, ORDER_RULES, POSITION_RULES
+
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {
     "oms_kernel": "oms_kernel",
@@ -23,14 +25,7 @@ DISTRIBUTIONS = {
     "oms_strategies": "oms_strategies",
     "oms_webhook_sinks": "oms_webhook_sinks",
 }
-RISK_RULES = {
-    "max_order_quantity",
-    "max_order_notional",
-    "price_collar",
-    "max_position",
-    "message_rate",
-    "duplicate_order",
-}
+RISK_RULES = {contributed.name for contributed in (*ORDER_RULES, *POSITION_RULES, *MONITORS)}
 IMPORT_EVERY_MODULE = """
 import importlib, pkgutil, sys
 import oms_kernel

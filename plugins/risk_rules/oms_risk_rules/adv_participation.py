@@ -1,5 +1,6 @@
 """An order in, DENY out when the account would have too large a share of a day's usual volume of an instrument."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -7,12 +8,14 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, denied, passed
 from oms_kernel.domain.events import Event, OrderFilled, Recorded
 from oms_kernel.domain.ids import AccountId, InstrumentId
+from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ONE, ZERO, add, multiply, ratio, subtract
+from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_kernel.recent import Recent
 from oms_risk_rules.verdicts import HUNDRED, at_most, exceeded, percent, whole_lots
 
@@ -44,10 +47,12 @@ class AdvParticipation:
     title: ClassVar[str] = "Largest share of a day's usual volume"
     source: ClassVar[str] = "FIA 2024 1.1; RTS 6 Art. 15(1)(c)"
     rank: ClassVar[int] = 80
+    takes_scope: ClassVar[bool] = True
     Params: ClassVar[type[msgspec.Struct]] = Share
     observes: ClassVar[frozenset[type[Event]]] = frozenset({OrderFilled})
 
-    def __init__(self, params: Share) -> None:
+    def __init__(self, params: Share, scope: Scope = EVERYTHING) -> None:
+        self.scope = scope
         self.limit = params.max_percent
         self.passed = passed(self.name)
         self.horizon = HORIZON
@@ -61,7 +66,7 @@ class AdvParticipation:
         volume = facts.average_daily_volume if facts is not None else None
         if volume is None or volume <= ZERO:
             return denied(self.name, "no_adv", f"the average daily volume of {instrument.symbol} is not known")
-        traded = self._traded(intent, view, state)
+        traded = _traded(request.account_id, instrument, view, state)
         exposure = view.exposure(request.account_id, request.instrument_id)
         opened = add(exposure.buy_quantity, exposure.sell_quantity)
         others = add(traded, opened)
@@ -100,10 +105,25 @@ class AdvParticipation:
         total = add(quantity, fill.quantity) if fill.trading_date == date else fill.quantity
         return state.put(key, event.recorded_at, (fill.trading_date, total)), ()
 
-    def _traded(self, intent: OrderIntent, view: RuleView, state: State) -> Decimal:
-        found = state.get((intent.request.account_id, intent.request.instrument_id))
-        if found is None:
-            return ZERO
-        date, quantity = found[1]
-        today = view.calendar(intent.instrument).trading_date(view.now).isoformat()
-        return quantity if date == today else ZERO
+    def usage(self, view: RuleView, state: State) -> Iterator[Usage]:
+        """The share of each account in each instrument that it holds or has orders in, where the volume is known."""
+        for account_id, instrument_id in view.holdings(self.scope):
+            instrument, facts = view.instrument(instrument_id), view.facts(instrument_id)
+            volume = facts.average_daily_volume if facts is not None else None
+            if instrument is None or volume is None or volume <= ZERO:
+                continue
+            exposure = view.exposure(account_id, instrument_id)
+            opened = add(exposure.buy_quantity, exposure.sell_quantity)
+            share = percent(add(_traded(account_id, instrument, view, state), opened), volume)
+            yield Usage(
+                used=share, limit=self.limit, unit="%", account_id=account_id, instrument_id=instrument.instrument_id
+            )
+
+
+def _traded(account_id: AccountId, instrument: Instrument, view: RuleView, state: State) -> Decimal:
+    """What the account traded of the instrument on the present trading date of its venue."""
+    found = state.get((account_id, instrument.instrument_id))
+    if found is None:
+        return ZERO
+    date, quantity = found[1]
+    return quantity if date == view.calendar(instrument).trading_date(view.now).isoformat() else ZERO

@@ -1,13 +1,15 @@
 """An order in, DENY out when the way to its broker is down, or too many orders there are in doubt."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, denied, passed
+from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_risk_rules.verdicts import exceeded
 
 
@@ -35,9 +37,11 @@ class BrokerLinkGuard:
     title: ClassVar[str] = "No order over a broken or doubtful link"
     source: ClassVar[str] = "RTS 6 Art. 17"
     rank: ClassVar[int] = 20
+    takes_scope: ClassVar[bool] = True
     Params: ClassVar[type[msgspec.Struct]] = LinkLimit
 
-    def __init__(self, params: LinkLimit) -> None:
+    def __init__(self, params: LinkLimit, scope: Scope = EVERYTHING) -> None:
+        self.scope = scope
         self.limit = Decimal(params.max_in_doubt)
         self.queued_may_wait = params.queued_may_wait
         self.passed = passed(self.name)
@@ -60,3 +64,10 @@ class BrokerLinkGuard:
         hint = "an order that reduces a position"
         text = "the number of orders in doubt at the broker of"
         return exceeded(self.name, self.name, text, observed, self.limit, "orders", would_pass=hint)
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """The orders in doubt at each account's broker."""
+        for account_id in view.accounts(self.scope):
+            link = view.link(account_id)
+            if link is not None:
+                yield Usage(used=Decimal(link.in_doubt), limit=self.limit, unit="orders", account_id=account_id)

@@ -1,5 +1,6 @@
 """An order in, DENY out when the clock that times it is too far from the database's, or nobody knows how far."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -7,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Outcome, Verdict, denied
 from oms_kernel.domain.money import ratio, to_text
 from oms_risk_rules.verdicts import exceeded
@@ -50,7 +51,7 @@ class ClockGuard:
             if intent.request.liquidation_id is not None:
                 return Verdict(rule=self.name, outcome=Outcome.PASS)
             return denied(self.name, "no_clock_offset", "it is not known how far the clock is out")
-        observed = ratio(Decimal(abs(offset) // MICROSECOND), THOUSAND)
+        observed = _milliseconds(offset)
         if observed > self.limit and intent.request.liquidation_id is None:
             text = "the clock's offset from the database's of"
             return exceeded(self.name, self.name, text, observed, self.limit, "ms", would_pass=AFTERWARDS)
@@ -64,3 +65,12 @@ class ClockGuard:
             limit=self.limit,
             unit="ms",
         )
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """How far the clock is out now."""
+        if view.market.clock_offset is not None:
+            yield Usage(used=_milliseconds(view.market.clock_offset), limit=self.limit, unit="ms")
+
+
+def _milliseconds(offset: timedelta) -> Decimal:
+    return ratio(Decimal(abs(offset) // MICROSECOND), THOUSAND)

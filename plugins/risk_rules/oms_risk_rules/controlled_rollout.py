@@ -1,20 +1,22 @@
 """An order of an algorithm in, DENY out unless its version is approved and within the stage it is approved for."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, denied, passed
 from oms_kernel.domain.errors import InvalidNumber
 from oms_kernel.domain.events import Event, OrderAccepted, Recorded, ReplaceRequested
 from oms_kernel.domain.lifecycle import RequestKind
-from oms_kernel.domain.money import ONE, ZERO, add, multiply, quantise, subtract, to_text
+from oms_kernel.domain.money import ZERO, add, multiply, quantise, subtract, to_text
+from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_kernel.recent import Recent
-from oms_risk_rules.order_value import rate_into, value_of
-from oms_risk_rules.rollout_usage import HORIZON, State, after, used_by
+from oms_risk_rules.order_value import value_of
+from oms_risk_rules.rollout_usage import HORIZON, State, after, used_by, worth
 from oms_risk_rules.verdicts import exceeded
 
 TOMORROW = "the same order on the account's next risk day"
@@ -52,10 +54,12 @@ class ControlledRollout:
     title: ClassVar[str] = "New algorithm versions in approved stages"
     source: ClassVar[str] = "RTS 6 Art. 5 to 8 and 11"
     rank: ClassVar[int] = 20
+    takes_scope: ClassVar[bool] = True
     Params: ClassVar[type[msgspec.Struct]] = Rollout
     observes: ClassVar[frozenset[type[Event]]] = frozenset({OrderAccepted, ReplaceRequested})
 
-    def __init__(self, params: Rollout) -> None:
+    def __init__(self, params: Rollout, scope: Scope = EVERYTHING) -> None:
+        self.scope = scope
         self.versions = params.versions
         self.manual_too = params.manual_too
         self.passed = passed(self.name)
@@ -82,7 +86,22 @@ class ControlledRollout:
 
     def fold(self, state: State, event: Recorded) -> tuple[State, tuple[Any, ...]]:
         """What the versions did after the event."""
-        return after(state, event), ()
+        return after(state, event, self.scope), ()
+
+    def usage(self, view: RuleView, state: State) -> Iterator[Usage]:
+        """Orders of each version, and their value where a rate is known, on the risk day of each account's zone."""
+        base = view.base_currency(self.scope)
+        days = sorted({view.risk_date(account_id) for account_id in view.accounts(self.scope)})
+        for version, stage in self.versions.items():
+            for day in days:
+                used, _ = used_by(state, version, day, None)
+                if stage.max_orders_per_day is not None:
+                    limit = Decimal(stage.max_orders_per_day)
+                    yield Usage(used=Decimal(used.orders), limit=limit, unit="orders", figure=f"{version} {day}")
+                total = worth(used, view, base) if base is not None else None
+                if stage.max_notional_per_day is not None and base is not None and total is not None:
+                    limit = stage.max_notional_per_day
+                    yield Usage(used=quantise(total), limit=limit, unit=base, figure=f"{version} {day}")
 
     def _place(self, intent: OrderIntent, stage: Stage) -> Verdict | None:
         """A denial for an instrument or venue that is not in the stage."""
@@ -111,13 +130,10 @@ class ControlledRollout:
         value = value_of(self.name, intent, view)
         if isinstance(value, Verdict):
             return value
-        total, limit = ZERO, stage.max_notional_per_day
-        for currency, amount in used.amounts:
-            rate = rate_into(view, currency, value.currency)
-            if rate is None:
-                text = f"there is no rate from {currency} to {value.currency} to value the day with"
-                return denied(self.name, "no_fx_rate", text)
-            total = add(total, amount if rate == ONE else multiply(amount, rate))
+        total, limit = worth(used, view, value.currency), stage.max_notional_per_day
+        if total is None:
+            text = f"there is no rate to {value.currency} to value what the version did today"
+            return denied(self.name, "no_fx_rate", text)
         before = multiply(own.amount, value.rate) if own is not None else ZERO
         try:
             added = max(ZERO, subtract(value.amount, before))

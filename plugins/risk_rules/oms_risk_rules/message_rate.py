@@ -1,6 +1,6 @@
 """An order or modification in, DENY out when too many messages were sent in the last second or minute; cancels pass."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.events import (
     CancelRequested,
@@ -32,6 +32,7 @@ COUNTED: frozenset[type[Event]] = frozenset(
 """What counts as a message: what a caller sent, whether or not it was let through."""
 IDLE = (Rate(timedelta(milliseconds=100), 10), Rate(timedelta(seconds=1), 60))
 UNITS = ("messages/s", "messages/min")
+FIGURES = ("per_second", "per_minute")
 
 HORIZON = timedelta(minutes=2)
 """Longer than the longest window and the slot that lies only partly within it."""
@@ -99,6 +100,15 @@ class MessageRate:
                 text = "a message rate of"
                 return exceeded(self.name, self.name, text, observed, limit, unit, inputs=inputs, would_pass=hint)
         return passed(self.name, observed=counts[0], limit=self.limits[0], unit=UNITS[0], inputs=inputs)
+
+    def usage(self, view: RuleView, state: State) -> Iterator[Usage]:
+        """The messages of the last second and minute, of each account or of the scope."""
+        for account_id in view.accounts(self.scope) if self.by_account else (None,):
+            found = state.get(account_id or "")
+            seconds, minutes = (found[1] or IDLE) if found is not None else IDLE
+            counts = (seconds.within(view.now), minutes.within(view.now))
+            for count, limit, unit, figure in zip(counts, self.limits, UNITS, FIGURES, strict=True):
+                yield Usage(used=Decimal(count), limit=limit, unit=unit, figure=figure, account_id=account_id)
 
     def initial_state(self) -> State:
         """Nobody has sent anything."""

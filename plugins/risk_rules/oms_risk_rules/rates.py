@@ -1,8 +1,11 @@
 """How many messages lately: an immutable count in whole slots of time that never counts too few."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
+
+from oms_kernel.recent import Recent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,3 +45,11 @@ class Rate(msgspec.Struct, frozen=True):
             total -= count
             expired += 1
         return total, counts[expired:]
+
+
+def rates_of(memory: Recent[Any, Any]) -> dict[Any, Rate]:
+    """Every rate that a memory keeps, by its key; whatever else it keeps is left out."""
+    newest: dict[Any, Any] = {}
+    for generation in reversed(memory.generations):
+        newest.update(generation.entries)
+    return {key: value for key, (_, value) in newest.items() if isinstance(value, Rate)}

@@ -1,5 +1,6 @@
 """Refusals in, a trigger out when a strategy or account collects too many of them within a minute."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, ClassVar
@@ -7,7 +8,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView, Trigger
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Trigger, Usage
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.decision import Gate, Verdict, passed
 from oms_kernel.domain.events import Event, OrderAccepted, OrderDenied, OrderRejected, Recorded, ReplaceDenied
@@ -16,7 +17,7 @@ from oms_kernel.domain.lifecycle import Evidence
 from oms_kernel.domain.order import OrderRequest
 from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_kernel.recent import Recent
-from oms_risk_rules.rates import Rate
+from oms_risk_rules.rates import Rate, rates_of
 from oms_risk_rules.verdicts import exceeded
 
 SLOTS = 20
@@ -74,6 +75,15 @@ class RejectStorm:
         text = f"within {self.window_s} s a number of refusals of"
         hint = "an order that reduces a position, or the same when the refusals have ended"
         return exceeded(self.name, self.name, text, observed, self.limit, "refusals", would_pass=hint)
+
+    def usage(self, view: RuleView, state: State) -> Iterator[Usage]:
+        """The refusals of each sender that has had some lately."""
+        for (account_id, strategy_id), rate in rates_of(state).items():
+            used = Decimal(rate.within(view.now))
+            if used:
+                yield Usage(
+                    used=used, limit=self.limit, unit="refusals", account_id=account_id, strategy_id=strategy_id
+                )
 
     def initial_state(self) -> State:
         """No refusal yet."""

@@ -1,5 +1,6 @@
 """Executions in, a trigger out when a strategy trades more often within a minute than a person meant it to."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView, Trigger
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Trigger, Usage
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.events import Event, OrderFilled, Recorded
@@ -17,7 +18,7 @@ from oms_kernel.domain.ids import AccountId, OrderId, StrategyId
 from oms_kernel.domain.order import EXTERNAL_BOOK, MANUAL_BOOK
 from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_kernel.recent import Recent
-from oms_risk_rules.rates import Rate
+from oms_risk_rules.rates import Rate, rates_of
 from oms_risk_rules.verdicts import exceeded
 
 SLOTS = 20
@@ -85,6 +86,15 @@ class RepeatedExecution:
         text = f"within {self.window_s} s a number of executions of the strategy of"
         hint = "an order that reduces a position, or the same later"
         return exceeded(self.name, self.name, text, observed, self.limit, "executions", would_pass=hint)
+
+    def usage(self, view: RuleView, state: State) -> Iterator[Usage]:
+        """The executions of each strategy that traded lately."""
+        for (account_id, strategy_id), rate in rates_of(state).items():
+            used = Decimal(rate.within(view.now))
+            if used:
+                yield Usage(
+                    used=used, limit=self.limit, unit="executions", account_id=account_id, strategy_id=strategy_id
+                )
 
     def initial_state(self) -> State:
         """Nothing was executed."""

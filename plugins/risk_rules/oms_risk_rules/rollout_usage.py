@@ -5,11 +5,14 @@ from decimal import Decimal
 
 import msgspec
 
+from oms_kernel.contracts.rules import RuleView
 from oms_kernel.domain.events import OrderAccepted, Recorded, ReplaceRequested
 from oms_kernel.domain.ids import OrderId
-from oms_kernel.domain.money import ZERO, add, multiply, notional, subtract
+from oms_kernel.domain.money import ONE, ZERO, add, multiply, notional, subtract
 from oms_kernel.domain.order import Reservation
+from oms_kernel.domain.scope import Scope
 from oms_kernel.recent import Recent
+from oms_risk_rules.order_value import rate_into
 
 HORIZON = timedelta(days=3)
 """Longer than any risk day."""
@@ -47,19 +50,31 @@ State = Recent[VersionDay | OrderId, DayUse | Placed]
 NOTHING = DayUse()
 
 
-def used_by(state: State, version: str, day: str, order_id: OrderId) -> tuple[DayUse, Placed | None]:
+def used_by(state: State, version: str, day: str, order_id: OrderId | None) -> tuple[DayUse, Placed | None]:
     """(the version's usage of the day, what this order counts with in it when it is known already)."""
-    found, own = state.get((version, day)), state.get(order_id)
+    found, own = state.get((version, day)), state.get(order_id) if order_id is not None else None
     usage = found[1] if found is not None and isinstance(found[1], DayUse) else NOTHING
     return usage, own[1] if own is not None and isinstance(own[1], Placed) and own[1].day == day else None
 
 
-def after(state: State, event: Recorded) -> State:
-    """The state after an event; of an order without a version, or one that is not known, as it was."""
+def worth(used: DayUse, view: RuleView, currency: str) -> Decimal | None:
+    """What was used, in one currency; None: a rate is missing."""
+    total = ZERO
+    for paid_in, amount in used.amounts:
+        rate = rate_into(view, paid_in, currency)
+        if rate is None:
+            return None
+        total = add(total, amount if rate == ONE else multiply(amount, rate))
+    return total
+
+
+def after(state: State, event: Recorded, scope: Scope) -> State:
+    """The state after an event; as it was for an order that has no version or lies outside of the scope."""
     happened, at = event.event, event.recorded_at
     if isinstance(happened, OrderAccepted):
         request = happened.request
-        if request.algo_version is None:
+        covered = scope.covers(request.account_id, request.strategy_id, request.instrument_id)
+        if request.algo_version is None or not covered:
             return state
         amount = _amount(request.quantity, happened.reservation, happened.multiplier)
         placed = Placed(request.algo_version, happened.risk_date, happened.currency, happened.multiplier, amount)
