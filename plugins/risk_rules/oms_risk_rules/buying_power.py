@@ -1,19 +1,21 @@
 """An order in, DENY out when it needs more funds than the account has free, or when those cannot be computed."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView, WorstCase
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage, WorstCase
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ZERO, add, multiply, subtract
 from oms_kernel.domain.order import Side
-from oms_kernel.domain.scope import Scope
+from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_risk_rules.reach import with_order
 from oms_risk_rules.room import NOTHING_BUT_REDUCING, at_most, kept, overstepped
+from oms_risk_rules.used import used
 from oms_risk_rules.valuation import NO_EQUITY, Missing, rate_of, shown, unit_value, unvalued
 
 PERCENT = Decimal("0.01")
@@ -64,9 +66,11 @@ class BuyingPower:
     title: ClassVar[str] = "No order without free funds"
     Params: ClassVar[type[msgspec.Struct]] = Margins
     rank: ClassVar[int] = 80
+    takes_scope: ClassVar[bool] = True
     source: ClassVar[str] = "SEC 15c3-5(c)(1)(i) pre-set credit or capital thresholds"
 
-    def __init__(self, params: Margins) -> None:
+    def __init__(self, params: Margins, scope: Scope = EVERYTHING) -> None:
+        self.scope = scope
         self.margins = OwnMoney(
             long=multiply(params.long_margin_percent, PERCENT), short=multiply(params.short_margin_percent, PERCENT)
         )
@@ -110,6 +114,16 @@ class BuyingPower:
             inputs,
             self._would_pass(intent, own, free, unit, extra),
         )
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """How much of each account's own money is bound."""
+        for account_id in view.accounts(self.scope):
+            part = Scope(account_id=account_id)
+            found, equity = view.exposures(part), view.equity(account_id)
+            if found.long is not None and found.short is not None and equity is not None:
+                bound = self.margins.of(found.long, found.short)
+                limit = max(subtract(equity, self.reserve), ZERO)
+                yield from used(bound, limit, view.account(account_id).base_currency, part)
 
     def _would_pass(self, intent: OrderIntent, own: WorstCase, free: Decimal, unit: Decimal, extra: Decimal) -> str:
         is_buy = intent.request.side is Side.BUY

@@ -1,22 +1,21 @@
 """An order in, DENY out when one instrument, sector or issuer could become too large a share of equity or exposure."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
 
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.ids import InstrumentId
 from oms_kernel.domain.money import ZERO, add, multiply, ratio, subtract
 from oms_kernel.domain.scope import EVERYTHING, Scope
-from oms_risk_rules.grouping import Concentration, Group, Whole, group_of, whole_of
-from oms_risk_rules.measuring import book_of, measured
+from oms_risk_rules.grouping import HUNDRED, Concentration, Group, Whole, group_of, shares_used, whole_of
+from oms_risk_rules.measuring import book_of, measured, parts
 from oms_risk_rules.reach import adds_no_quantity, of_others, on_side, reach_of, with_order
 from oms_risk_rules.room import at_most, kept, overstepped
 from oms_risk_rules.valuation import MIXED_CURRENCIES, Missing, shown, unit_value, unit_value_of
-
-HUNDRED = Decimal(100)
 
 
 class ConcentrationLimit:
@@ -70,6 +69,11 @@ class ConcentrationLimit:
         if params.of is Whole.GROSS:
             whole = add(whole, subtract(holding, multiply(before, unit)))
         return self._verdict(intent, _Share(rest, holding, whole, currency), on_side(own, request.side), unit)
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """The share of each group that is larger than what is free."""
+        for part in parts(self.params.per, self.scope, view):
+            yield from shares_used(view, part, self.params)
 
     def _peers(self, view: RuleView, scope: Scope, instrument_id: InstrumentId, currency: str) -> Decimal | Missing:
         """The worst-case value of the other instruments of the group."""

@@ -1,5 +1,6 @@
 """The orders in doubt of a scope in, a trigger out for each account with too many of them, or too old ones."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -7,13 +8,14 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import RuleView, Trigger
+from oms_kernel.contracts.rules import RuleView, Trigger, Usage
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.ids import AccountId
 from oms_kernel.domain.lifecycle import RequestStatus
 from oms_kernel.domain.order import Order
 from oms_kernel.domain.scope import Scope
 from oms_risk_rules.measuring import of_account
+from oms_risk_rules.used import used
 
 
 class DoubtLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,10 +47,21 @@ class DoubtMonitor:
 
     def watch(self, view: RuleView, state: Any) -> tuple[Trigger, ...]:
         """Triggers with the number of orders, or with the age of the oldest doubtful request in whole seconds."""
+        doubtful = self._doubtful(view).items()
+        return tuple(trigger for account_id, found in doubtful for trigger in self._of(view, account_id, found))
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """How many orders of each account are in doubt."""
+        doubtful = self._doubtful(view)
+        for account_id in view.accounts(self.scope):
+            orders = Decimal(len(doubtful.get(account_id, ())))
+            yield from used(orders, Decimal(self.most), "orders", of_account(self.scope, account_id))
+
+    def _doubtful(self, view: RuleView) -> dict[AccountId, list[Order]]:
         doubtful: dict[AccountId, list[Order]] = {}
         for order in view.doubts(self.scope):
             doubtful.setdefault(order.request.account_id, []).append(order)
-        return tuple(trigger for account_id, found in doubtful.items() for trigger in self._of(view, account_id, found))
+        return doubtful
 
     def _of(self, view: RuleView, account_id: AccountId, orders: list[Order]) -> list[Trigger]:
         scope, day = of_account(self.scope, account_id), view.risk_date(account_id)

@@ -1,19 +1,21 @@
 """An order in, DENY out when the gross or net exposure of the limit's scope could become larger than the limit."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import Exposures, OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.money import ZERO, add, multiply, subtract
 from oms_kernel.domain.order import Side
 from oms_kernel.domain.scope import EVERYTHING, Scope
-from oms_risk_rules.measuring import Per, book_of, measured
+from oms_risk_rules.measuring import Per, book_of, measured, parts
 from oms_risk_rules.reach import adds_no_quantity, on_side, reach_of, with_order
 from oms_risk_rules.room import at_most, kept, overstepped
+from oms_risk_rules.used import used
 from oms_risk_rules.valuation import (
     MIXED_CURRENCIES,
     NO_EQUITY,
@@ -77,6 +79,18 @@ class _ExposureRule:
         allowed = multiply(max(equity, ZERO), self.leverage)
         return allowed if self.most is None else min(self.most, allowed)
 
+    def reached(self, found: Exposures) -> Decimal | None:
+        """The exposure as it is; None: a price or rate is missing."""
+        raise NotImplementedError
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """The exposure of the scope, or of each account, as it is."""
+        for part in parts(self.per, self.scope, view):
+            currency, value = view.base_currency(part), self.reached(view.exposures(part))
+            limit = self.limit(view, part, {})
+            if currency is not None and value is not None and not isinstance(limit, Missing):
+                yield from used(value, limit, currency, part)
+
     def verdict(self, intent: OrderIntent, found: _Measured, limit: Decimal, inputs: dict[str, Decimal]) -> Verdict:
         """PASS up to and at the limit."""
         if found.exposure <= limit:
@@ -99,6 +113,10 @@ class GrossExposure(_ExposureRule):
     name: ClassVar[str] = "gross_exposure"
     title: ClassVar[str] = "Largest gross exposure"
     word: ClassVar[str] = "gross"
+
+    def reached(self, found: Exposures) -> Decimal | None:
+        """The gross exposure."""
+        return found.gross
 
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
         """PASS up to and at the limit; observed is the exposure with the order."""
@@ -143,6 +161,10 @@ class NetExposure(_ExposureRule):
     title: ClassVar[str] = "Largest net exposure, long or short"
     word: ClassVar[str] = "net"
 
+    def reached(self, found: Exposures) -> Decimal | None:
+        """The larger of the long and the short net exposure."""
+        return net_of(found)
+
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
         """PASS up to and at the limit; observed is the exposure on the order's side with the order."""
         if adds_no_quantity(intent):
@@ -166,3 +188,10 @@ class NetExposure(_ExposureRule):
         if isinstance(limit, Missing):
             return limit.denies(self.name)
         return self.verdict(intent, _Measured(add(without, added), without, currency, unit), limit, inputs)
+
+
+def net_of(found: Exposures) -> Decimal | None:
+    """How far a scope could be from zero net, either way; None: a price or rate is missing."""
+    if found.net_high is None or found.net_low is None:
+        return None
+    return max(found.net_high, found.net_low.copy_negate(), ZERO)

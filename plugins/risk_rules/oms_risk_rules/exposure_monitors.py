@@ -1,22 +1,23 @@
 """The exposures of a scope in, a trigger out where they are too large, or too much of them is in one thing."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import RuleView, Trigger
+from oms_kernel.contracts.rules import RuleView, Trigger, Usage
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.ids import InstrumentId
 from oms_kernel.domain.money import ZERO, multiply, ratio
 from oms_kernel.domain.scope import Scope
 from oms_risk_rules.alarms import above
-from oms_risk_rules.grouping import Concentration, Group, values_by_group, whole_of
+from oms_risk_rules.exposure_limits import net_of
+from oms_risk_rules.grouping import HUNDRED, Concentration, Group, shares_of, shares_used
 from oms_risk_rules.measuring import Per, parts
-from oms_risk_rules.valuation import Missing, equity_of
-
-HUNDRED = Decimal(100)
+from oms_risk_rules.used import used
+from oms_risk_rules.valuation import equity_of
 
 
 class ExposureBounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,22 +70,37 @@ class ExposureMonitor:
         """A trigger for each limit that is overstepped, account by account or for the scope as a whole."""
         return tuple(trigger for part in parts(self.params.per, self.scope, view) for trigger in self._of(view, part))
 
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """Each exposure that has a limit, as it is."""
+        for part in parts(self.params.per, self.scope, view):
+            currency = view.base_currency(part)
+            for word, value, limit in self._measured(view, part) if currency is not None else ():
+                yield from used(value, limit, currency or "", part, word)
+
     def _of(self, view: RuleView, part: Scope) -> list[Trigger]:
         currency = view.base_currency(part)
-        found = view.exposures(part)
-        if currency is None or found.gross is None or found.net_high is None or found.net_low is None:
+        if currency is None:
             return []
-        net = max(found.net_high, found.net_low.copy_negate(), ZERO)
-        measured = [("gross", found.gross, self.params.max_gross), ("net", net, self.params.max_net)]
-        if self.params.max_leverage is not None and found.gross:
-            equity = equity_of(view, part)
-            if equity is not None:
-                measured.append(("leveraged", found.gross, multiply(max(equity, ZERO), self.params.max_leverage)))
         return [
             above(self.name, f"a {word} exposure of", value, limit, currency, f"{part.account_id or ''}:{word}", part)
-            for word, value, limit in measured
-            if limit is not None and value > limit
+            for word, value, limit in self._measured(view, part)
+            if value > limit
         ]
+
+    def _measured(self, view: RuleView, part: Scope) -> Iterator[tuple[str, Decimal, Decimal]]:
+        """(what, how much, the limit) of each limit that can be measured."""
+        params, found = self.params, view.exposures(part)
+        gross, net = found.gross, net_of(found)
+        if gross is None or net is None:
+            return
+        if params.max_gross is not None:
+            yield "gross", gross, params.max_gross
+        if params.max_net is not None:
+            yield "net", net, params.max_net
+        if params.max_leverage is not None and gross:
+            equity = equity_of(view, part)
+            if equity is not None:
+                yield "leveraged", gross, multiply(max(equity, ZERO), params.max_leverage)
 
 
 class ConcentrationMonitor:
@@ -110,21 +126,23 @@ class ConcentrationMonitor:
         """A trigger for each group that is above the limit."""
         return tuple(trigger for part in parts(self.params.per, self.scope, view) for trigger in self._of(view, part))
 
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """The share of each group that is larger than what is free."""
+        for part in parts(self.params.per, self.scope, view):
+            yield from shares_used(view, part, self.params)
+
     def _of(self, view: RuleView, part: Scope) -> list[Trigger]:
         params = self.params
-        currency = view.base_currency(part)
-        whole = whole_of(view, part, params.of)
-        if currency is None or isinstance(whole, Missing) or whole <= ZERO:
-            return []
-        values = values_by_group(view, part, params.by, currency)
-        if isinstance(values, Missing):
-            return []
-        bound = multiply(params.max_percent, whole)
-        return [
-            self._trigger(view, part, group, ratio(multiply(value, HUNDRED), whole))
-            for group, value in values.items()
-            if value > params.free_below and multiply(value, HUNDRED) > bound
-        ]
+        found = shares_of(view, part, params)
+        return (
+            []
+            if found is None
+            else [
+                self._trigger(view, part, group, ratio(multiply(value, HUNDRED), found.whole))
+                for group, value in found.values.items()
+                if value > params.free_below and multiply(value, HUNDRED) > multiply(params.max_percent, found.whole)
+            ]
+        )
 
     def _trigger(self, view: RuleView, part: Scope, group: str, share: Decimal) -> Trigger:
         name, scope = group, part

@@ -1,5 +1,6 @@
 """Orders in and orders out as events in, a trigger out when more goes out than anybody asked for."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, ClassVar
@@ -7,7 +8,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import RuleView, Trigger
+from oms_kernel.contracts.rules import RuleView, Trigger, Usage
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.ids import AccountId
@@ -17,6 +18,7 @@ from oms_kernel.domain.scope import Scope
 from oms_kernel.recent import Recent
 from oms_risk_rules.measuring import of_account
 from oms_risk_rules.rates import Rate
+from oms_risk_rules.used import used
 
 HORIZON = timedelta(days=2)
 """Longer than any approval may take; an order that waits longer for its session counts as one that nobody asked for."""
@@ -106,6 +108,15 @@ class FlowMonitor:
             if trigger is not None:
                 found.append(trigger)
         return tuple(found)
+
+    def usage(self, view: RuleView, state: State) -> Iterator[Usage]:
+        """Orders out for each one in, of each account from which enough go out for the ratio to count."""
+        for account_id in view.accounts(self.scope):
+            flow = _of(state, account_id)
+            out, asked = flow.out.within(view.now), flow.asked.within(view.now)
+            if out >= self.least:
+                part = of_account(self.scope, account_id)
+                yield from used(ratio(Decimal(out), Decimal(max(asked, 1))), self.most, "x", part)
 
     def _beyond(self, account_id: AccountId, out: int, asked: int) -> Trigger | None:
         if out < self.least or Decimal(out) <= multiply(self.most, Decimal(asked)):

@@ -1,5 +1,6 @@
 """Holdings of a scope in, the worst-case value of one instrument, sector or issuer out, or what is missing for it."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
@@ -7,13 +8,16 @@ from typing import Annotated
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import RuleView
+from oms_kernel.contracts.rules import RuleView, Usage
 from oms_kernel.domain.ids import InstrumentId
-from oms_kernel.domain.money import ZERO, add, multiply
+from oms_kernel.domain.money import ZERO, add, multiply, ratio
 from oms_kernel.domain.scope import Scope
 from oms_risk_rules.measuring import Per, book_of
 from oms_risk_rules.reach import reach_of
+from oms_risk_rules.used import used
 from oms_risk_rules.valuation import NO_EQUITY, Missing, equity_of, unit_value_of, unvalued
+
+HUNDRED = Decimal(100)
 
 
 class Group(StrEnum):
@@ -83,3 +87,32 @@ def whole_of(view: RuleView, scope: Scope, of: Whole) -> Decimal | Missing:
         return NO_EQUITY if equity is None else equity
     exposures = view.exposures(scope)
     return unvalued(view, exposures) if exposures.gross is None else exposures.gross
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """What a scope holds, in groups, and of what the shares are: all in the base currency."""
+
+    values: dict[str, Decimal]
+    whole: Decimal
+
+
+def shares_of(view: RuleView, scope: Scope, params: Concentration) -> Shares | None:
+    """Every group of a scope; None where a price, rate or fact is missing, or the whole is not above 0."""
+    currency = view.base_currency(scope)
+    whole = whole_of(view, scope, params.of)
+    if currency is None or isinstance(whole, Missing) or whole <= ZERO:
+        return None
+    values = values_by_group(view, scope, params.by, currency)
+    return None if isinstance(values, Missing) else Shares(values, whole)
+
+
+def shares_used(view: RuleView, part: Scope, params: Concentration) -> Iterator[Usage]:
+    """The share of every group whose value is larger than what is free."""
+    found = shares_of(view, part, params)
+    for group, value in found.values.items() if found is not None else ():
+        if found is None or value <= params.free_below:
+            continue
+        share = ratio(multiply(value, HUNDRED), found.whole)
+        is_instrument = params.by is Group.INSTRUMENT
+        instrument_id = InstrumentId(group) if is_instrument else None
+        yield from used(share, params.max_percent, "%", part, "" if is_instrument else group, instrument_id)

@@ -1,17 +1,21 @@
 """An order that could add risk in, DENY out while the account has lost more than it may, today or from its high."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.ids import AccountId
 from oms_kernel.domain.money import EXACT, ZERO, multiply, subtract
+from oms_kernel.domain.scope import EVERYTHING, Scope
+from oms_risk_rules.measuring import of_account
 from oms_risk_rules.reach import adds_no_quantity
 from oms_risk_rules.room import NOTHING_BUT_REDUCING, kept, overstepped
+from oms_risk_rules.used import used
 from oms_risk_rules.valuation import NO_EQUITY, Missing
 
 
@@ -95,9 +99,12 @@ class _LossRule:
     name: ClassVar[str]
     text: ClassVar[str]
     rank: ClassVar[int] = 80
+    takes_scope: ClassVar[bool] = True
+    needs_equity: ClassVar[bool] = True
 
-    def __init__(self, params: Any) -> None:
+    def __init__(self, params: Any, scope: Scope = EVERYTHING) -> None:
         self.params = params
+        self.scope = scope
         self.passed = passed(self.name)
 
     def lost(self, view: RuleView, account_id: AccountId) -> Loss | Missing:
@@ -116,6 +123,11 @@ class _LossRule:
         if not loss.is_beyond:
             return kept(self.name, loss.lost, loss.limit, currency, loss.inputs)
         return overstepped(self.name, self.text, loss.lost, loss.limit, currency, loss.inputs, NOTHING_BUT_REDUCING)
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """The loss of each account; 0 for a gain."""
+        for account_id in view.accounts(self.scope):
+            yield from loss_used(view, account_id, self.lost(view, account_id), self.scope)
 
 
 class MaxDailyLoss(_LossRule):
@@ -162,6 +174,12 @@ def _missing(view: RuleView, account_id: AccountId) -> Missing:
     if view.equity(account_id) is None:
         return NO_EQUITY
     return Missing("no_equity", "the account's equity has not been marked yet, or not since its risk day began")
+
+
+def loss_used(view: RuleView, account_id: AccountId, loss: Loss | Missing, scope: Scope) -> Iterator[Usage]:
+    """How much of a loss limit an account has used; nothing while it is not known."""
+    if isinstance(loss, Loss):
+        yield from used(loss.lost, loss.limit, view.account(account_id).base_currency, of_account(scope, account_id))
 
 
 def _percent_of(value: Decimal, percent: Decimal) -> Decimal:

@@ -1,15 +1,16 @@
 """The accounts of a scope in, a trigger out for each that has lost more than it may, today or from its high."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import msgspec
 
-from oms_kernel.contracts.rules import RuleView, Trigger
+from oms_kernel.contracts.rules import RuleView, Trigger, Usage
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.ids import AccountId
 from oms_kernel.domain.scope import Scope
 from oms_risk_rules.alarms import above
-from oms_risk_rules.loss_limits import DailyLoss, Drawdown, Loss, day_loss, drawdown
+from oms_risk_rules.loss_limits import DailyLoss, Drawdown, Loss, day_loss, drawdown, loss_used
 from oms_risk_rules.measuring import of_account
 from oms_risk_rules.valuation import Missing
 
@@ -20,6 +21,7 @@ class _LossMonitor:
     name: ClassVar[str]
     text: ClassVar[str]
     default_action: ClassVar[Action] = Action.REDUCE_ONLY
+    needs_equity: ClassVar[bool] = True
 
     def __init__(self, params: Any, scope: Scope) -> None:
         self.params = params
@@ -37,6 +39,11 @@ class _LossMonitor:
             if isinstance(loss, Loss) and loss.is_beyond:
                 found.append(self._trigger(view, account_id, loss))
         return tuple(found)
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """The loss of each account; 0 for a gain."""
+        for account_id in view.accounts(self.scope):
+            yield from loss_used(view, account_id, self.lost(view, account_id), self.scope)
 
     def _trigger(self, view: RuleView, account_id: AccountId, loss: Loss) -> Trigger:
         currency = view.account(account_id).base_currency

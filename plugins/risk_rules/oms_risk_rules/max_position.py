@@ -1,20 +1,23 @@
 """An order in, DENY out when the position could become larger than the limit if everything open were filled."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, passed
+from oms_kernel.domain.ids import InstrumentId
 from oms_kernel.domain.money import ONE, ZERO, add, multiply, subtract
 from oms_kernel.domain.order import Side
 from oms_kernel.domain.scope import EVERYTHING, Scope
-from oms_risk_rules.measuring import Per, accounts_of, book_of, measured
+from oms_risk_rules.measuring import Per, accounts_of, book_of, measured, parts
 from oms_risk_rules.reach import adds_no_quantity, on_side
 from oms_risk_rules.room import at_most, kept, overstepped
-from oms_risk_rules.valuation import MIXED_CURRENCIES, Missing, unit_value
+from oms_risk_rules.used import instruments_of, used
+from oms_risk_rules.valuation import MIXED_CURRENCIES, Missing, unit_value, unit_value_of
 
 
 class PositionLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +112,7 @@ class MaxPosition:
         self.passed = passed(self.name)
 
     def assess(self, intent: OrderIntent, view: RuleView, state: Any) -> Verdict:
-        """PASS up to and at the limits; observed is the worst case, in value where that is limited and quantity keeps."""
+        """PASS up to and at the limits; observed is the worst case, in value where that is limited too."""
         if adds_no_quantity(intent):
             return self.passed
         side = intent.request.side
@@ -129,15 +132,31 @@ class MaxPosition:
             verdict = kept(self.name, after, most, "units", inputs)
         return verdict if dearest is None else self._value(intent, view, before, after, dearest)
 
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """The worst case of each side of every instrument that is held or has open orders, in quantity and value."""
+        for part in parts(self.per, self.scope, view):
+            currency = view.base_currency(part)
+            for instrument_id in instruments_of(view, part):
+                unit = unit_value_of(view, instrument_id, currency) if currency is not None else MIXED_CURRENCIES
+                for side, word in DIRECTION.items():
+                    size = self._worst(view, part, instrument_id, side)
+                    yield from used(size, self.quantities[side], "units", part, word, instrument_id)
+                    if currency is not None and not isinstance(unit, Missing):
+                        value = multiply(size, unit)
+                        yield from used(value, self.values[side], currency, part, f"{word} value", instrument_id)
+
     def _before(self, intent: OrderIntent, view: RuleView) -> Decimal:
         """The worst case of the order's side without the order; negative while the other side outweighs it."""
         request = intent.request
-        book = book_of(self.scope)
         if self.per is Per.ACCOUNT:
-            return on_side(view.worst_case(request.account_id, request.instrument_id, book), request.side)
-        total = ZERO
-        for account_id in accounts_of(self.scope, view):
-            total = add(total, on_side(view.worst_case(account_id, request.instrument_id, book), request.side))
+            reach = view.worst_case(request.account_id, request.instrument_id, book_of(self.scope))
+            return on_side(reach, request.side)
+        return self._worst(view, self.scope, request.instrument_id, request.side)
+
+    def _worst(self, view: RuleView, part: Scope, instrument_id: InstrumentId, side: Side) -> Decimal:
+        total, book = ZERO, book_of(part)
+        for account_id in accounts_of(part, view):
+            total = add(total, on_side(view.worst_case(account_id, instrument_id, book), side))
         return total
 
     def _value(self, intent: OrderIntent, view: RuleView, before: Decimal, after: Decimal, limit: Decimal) -> Verdict:

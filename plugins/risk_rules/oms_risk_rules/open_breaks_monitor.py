@@ -1,5 +1,6 @@
 """Open differences to the brokers in, a trigger out for each account where they are too old, too bad or too many."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -7,11 +8,12 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import RuleView, Trigger
+from oms_kernel.contracts.rules import RuleView, Trigger, Usage
 from oms_kernel.domain.breaks import Break, Severity
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.scope import Scope
 from oms_risk_rules.measuring import of_account
+from oms_risk_rules.used import used
 
 LOUDNESS = {severity: number for number, severity in enumerate(Severity)}
 
@@ -58,6 +60,13 @@ class OpenBreaksMonitor:
                 key = f"{account_id}:{view.risk_date(account_id)}"
                 found.append(self._trigger(len(counted), worst, key, of_account(self.scope, account_id)))
         return tuple(found)
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """How many breaks of each account count."""
+        for account_id in view.accounts(self.scope):
+            counted = sum(self._counts(view, one) for one in view.open_breaks(account_id))
+            limit, part = Decimal(self.params.max_breaks), of_account(self.scope, account_id)
+            yield from used(Decimal(counted), limit, "breaks", part)
 
     def _counts(self, view: RuleView, one: Break) -> bool:
         params = self.params

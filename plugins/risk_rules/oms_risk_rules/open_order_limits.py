@@ -1,18 +1,20 @@
 """An order in, DENY out when the scope would have too many open orders, or orders worth too much."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from oms_kernel.contracts.plugin import described
-from oms_kernel.contracts.rules import OrderIntent, RuleView
+from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import add, multiply, subtract
 from oms_kernel.domain.scope import EVERYTHING, Scope
-from oms_risk_rules.measuring import Per, measured
+from oms_risk_rules.measuring import Per, measured, parts
 from oms_risk_rules.room import at_most, kept, overstepped
+from oms_risk_rules.used import used
 from oms_risk_rules.valuation import MIXED_CURRENCIES, Missing, rate_of, shown
 
 PerField = Annotated[
@@ -76,6 +78,11 @@ class OpenOrderCount:
             "an order after another has ended",
         )
 
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """How many orders are open."""
+        for part in parts(self.per, self.scope, view):
+            yield from used(Decimal(view.open_totals(part).orders), self.limit, "orders", part)
+
 
 class OpenOrderValue:
     """Denies an order with which the open orders of the scope are worth more than `max_value`.
@@ -128,6 +135,13 @@ class OpenOrderValue:
             return kept(self.name, observed, self.limit, currency, inputs)
         room = at_most(intent, subtract(self.limit, open_value), unit) if unit else ""
         return overstepped(self.name, "open orders worth", observed, self.limit, currency, inputs, room)
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """What the open orders are worth."""
+        for part in parts(self.per, self.scope, view):
+            currency, value = view.base_currency(part), view.open_totals(part).value
+            if currency is not None and value is not None:
+                yield from used(value, self.limit, currency, part)
 
 
 def _adds_nothing(intent: OrderIntent) -> bool:

@@ -1,11 +1,12 @@
 """What is held in a scope in, a trigger out for each instrument of which more is held than the limit."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
 
-from oms_kernel.contracts.rules import RuleView, Trigger
+from oms_kernel.contracts.rules import RuleView, Trigger, Usage
 from oms_kernel.domain.controls import Action
 from oms_kernel.domain.ids import InstrumentId
 from oms_kernel.domain.money import ZERO, add, multiply
@@ -14,6 +15,7 @@ from oms_kernel.domain.scope import Scope
 from oms_risk_rules.alarms import above
 from oms_risk_rules.max_position import DIRECTION, PositionLimit, quantity_limits, value_limits
 from oms_risk_rules.measuring import book_of, parts
+from oms_risk_rules.used import used
 from oms_risk_rules.valuation import Missing, unit_value_of
 
 
@@ -48,6 +50,19 @@ class PositionMonitor:
                 if trigger is not None:
                     found.append(trigger)
         return tuple(found)
+
+    def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
+        """Every position, in quantity and in value."""
+        for part in parts(self.per, self.scope, view):
+            currency = view.base_currency(part)
+            for instrument_id, held in _held(view, part).items():
+                side = Side.BUY if held > ZERO else Side.SELL
+                word, size = DIRECTION[side], held.copy_abs()
+                yield from used(size, self.quantities[side], "units", part, word, instrument_id)
+                unit = unit_value_of(view, instrument_id, currency) if currency is not None else None
+                if currency is not None and isinstance(unit, Decimal):
+                    value = multiply(size, unit)
+                    yield from used(value, self.values[side], currency, part, f"{word} value", instrument_id)
 
     def _beyond(self, view: RuleView, part: Scope, instrument_id: InstrumentId, held: Decimal) -> Trigger | None:
         side = Side.BUY if held > ZERO else Side.SELL
