@@ -19,6 +19,7 @@ from oms_kernel.domain.money import ZERO, add, subtract
 from oms_kernel.domain.order import NET_BOOK, Order, OrderRequest, Side
 from oms_kernel.domain.position import Position
 from oms_kernel.domain.scope import Scope
+from oms_kernel.domain.totals import limits_of
 from oms_kernel.exposures import ValuedBook
 from oms_kernel.valuation import CurrencyPairs, Valuation
 
@@ -108,6 +109,17 @@ class LedgerView:
         """The orders of one side that may still trade."""
         orders = self._book.active_orders(account_id, instrument_id, side)
         return (order for order in orders if order.order_id != self._without)
+
+    def best_limit(self, account_id: AccountId, instrument_id: InstrumentId, side: Side) -> Decimal | None:
+        """The best limit of one side's open orders that wait for no trigger; infinite: one has none; None: no order."""
+        hidden = self._hidden()
+        request = hidden.request if hidden is not None else None
+        side_key = (account_id, instrument_id, side)
+        if request is None or (request.account_id, request.instrument_id, request.side) != side_key:
+            return self._book.best_limit(side_key)
+        own = limits_of(hidden)
+        others = (limit for limit, count in self._book.limits.entries(side_key) if count > (limit in own))
+        return max(others, default=None) if side is Side.BUY else min(others, default=None)
 
     def cash(self, account_id: AccountId, currency: str) -> Decimal:
         """Cash of one currency."""

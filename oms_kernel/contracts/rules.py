@@ -154,6 +154,13 @@ class RuleView(Protocol):
     def open_orders(self, account_id: AccountId, instrument_id: InstrumentId, side: Side) -> Iterable[Order]:
         """The orders that may still trade, of one side, without the order being judged."""
 
+    def best_limit(self, account_id: AccountId, instrument_id: InstrumentId, side: Side) -> Decimal | None:
+        """The highest limit of the open BUY orders, the lowest of the open SELL orders; None: there is no such order.
+
+        Infinite where one has no limit. Orders that wait for a trigger are left out, as is the one being judged; of a
+        replace under way both limits count. Quick however many orders there are: ask it before `open_orders`.
+        """
+
     def cash(self, account_id: AccountId, currency: str) -> Decimal:
         """Cash of one currency."""
 

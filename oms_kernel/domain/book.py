@@ -49,6 +49,7 @@ from oms_kernel.domain.totals import (
     OpenQuantity,
     OpenValue,
     Reach,
+    limits_of,
     standing,
 )
 
@@ -103,6 +104,8 @@ class Book:
         self.open_quantity: Layered[SideKey, OpenQuantity] = Layered(base.open_quantity if base else None)
         self.book_quantity: Layered[BookSideKey, OpenQuantity] = Layered(base.book_quantity if base else None)
         """The same as `open_quantity` by sub-book: a strategy's own, MANUAL, EXTERNAL."""
+        self.limits: Grouped[SideKey, Decimal, int] = Grouped(base.limits if base else None)
+        """Limit prices at which open orders of a side may trade now -> how many orders."""
         self.open_values: Grouped[BookKey, str, OpenValue] = Grouped(base.open_values if base else None)
         """What is open by currency, of NET and of each sub-book."""
         self.holdings: Grouped[BookKey, InstrumentId, Reach] = Grouped(base.holdings if base else None)
@@ -224,6 +227,7 @@ class Book:
         request = order.request
         side_key = (request.account_id, request.instrument_id, request.side)
         self._count_open(order, NOTHING_OPEN, standing(order))
+        self._count_limits(side_key, (), limits_of(order))
         self.open_orders.add(side_key, order.order_id, 1)
         if order.in_doubt:
             self.doubts.add((request.account_id, request.instrument_id), order.order_id, 1)
@@ -242,6 +246,8 @@ class Book:
             before, after = standing(old), standing(order)
             if before != after:
                 self._count_open(order, before, after)
+            side_key = (request.account_id, request.instrument_id, request.side)
+            self._count_limits(side_key, limits_of(old), limits_of(order))
         if not is_open and (was_open or old is None):
             self.ended.append(order.order_id)
         if is_open != was_open:
@@ -266,6 +272,26 @@ class Book:
             self.open_values.add(key, order.currency, sums.changed(before, after))
             reach = self.holdings.find(key, instrument_id) or NO_REACH
             self._reach(key, instrument_id, reach.changed(side, before, after))
+
+    def _count_limits(self, side_key: SideKey, before: tuple[Decimal, ...], after: tuple[Decimal, ...]) -> None:
+        """Let the limits of a side follow one order."""
+        if before == after:
+            return
+        for limit in before:
+            left = (self.limits.find(side_key, limit) or 0) - 1
+            if left > 0:
+                self.limits.add(side_key, limit, left)
+            else:
+                self.limits.remove(side_key, limit)
+        for limit in after:
+            self.limits.add(side_key, limit, (self.limits.find(side_key, limit) or 0) + 1)
+
+    def best_limit(self, side_key: SideKey) -> Decimal | None:
+        """The highest limit of the open BUY orders that wait for no trigger, the lowest of SELL ones; None: no order.
+
+        Infinite where one of them has no limit.
+        """
+        return _best(self.limits, side_key, max if side_key[2] is Side.BUY else min)
 
     def _reach(self, key: BookKey, instrument_id: InstrumentId, reach: Reach) -> None:
         """Keep what a book holds or has open orders of."""
@@ -410,6 +436,16 @@ class Book:
         return self.past_days.get((account_id, currency, day)) or DayCounters(risk_date=day)
 
 
+def _best(limits: "Grouped[SideKey, Decimal, int]", side_key: SideKey, better: Any) -> Decimal | None:
+    """The best key of a group, without walking through what lies below an overlay entry by entry where it need not."""
+    if limits.removed.get(side_key):
+        found: Decimal | None = better((limit for limit, _ in limits.entries(side_key)), default=None)
+        return found
+    best: Decimal | None = better(limits.added.get(side_key) or (), default=None)
+    below = _best(limits.base, side_key, better) if limits.base is not None else None
+    return below if best is None else best if below is None else better(best, below)
+
+
 def _counts_otherwise(old: Order, new: Order) -> bool:
     """Whether anything changed that the sums of what is open depend on."""
     return (
@@ -417,6 +453,7 @@ def _counts_otherwise(old: Order, new: Order) -> bool:
         or old.filled_quantity is not new.filled_quantity
         or old.replace is not new.replace
         or old.reservation is not new.reservation
+        or old.limit_price is not new.limit_price
     )
 
 

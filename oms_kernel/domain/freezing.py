@@ -61,6 +61,7 @@ MAPS: dict[str, Any] = {
     "open_orders": tuple[SideKey, list[tuple[OrderId, int]]],
     "open_quantity": tuple[SideKey, OpenQuantity],
     "book_quantity": tuple[BookSideKey, OpenQuantity],
+    "limits": tuple[SideKey, list[tuple[Decimal, int]]],
     "open_values": tuple[BookKey, list[tuple[str, OpenValue]]],
     "holdings": tuple[BookKey, list[tuple[InstrumentId, Reach]]],
     "doubts": tuple[HoldingKey, list[tuple[OrderId, int]]],

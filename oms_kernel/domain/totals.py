@@ -9,7 +9,7 @@ import msgspec
 
 from oms_kernel.domain.lifecycle import TERMINAL, is_open_request
 from oms_kernel.domain.money import ONE, ZERO, add, multiply, subtract
-from oms_kernel.domain.order import Order, Side
+from oms_kernel.domain.order import REQUIRED_PRICES, Order, PriceField, Side
 
 
 class OpenQuantity(msgspec.Struct, frozen=True):
@@ -103,6 +103,29 @@ def standing(order: Order | None) -> OpenQuantity:
     if value is None:
         return OpenQuantity(quantity, 1, ZERO, 1)
     return OpenQuantity(quantity, 1, value, 0)
+
+
+AT_ONCE = frozenset(
+    order_type
+    for order_type, prices in REQUIRED_PRICES.items()
+    if not prices & {PriceField.STOP_PRICE, PriceField.TRAIL}
+)
+"""Order types that may trade without waiting for a trigger."""
+ANY_PRICE = {Side.BUY: Decimal("Infinity"), Side.SELL: Decimal("-Infinity")}
+"""The limit of an order that has none: better than every other of its side."""
+
+
+def limits_of(order: Order | None) -> tuple[Decimal, ...]:
+    """The limits at which an order may trade now, of a replace that is under way both; none while it waits or ended."""
+    if order is None or order.status in TERMINAL or order.request.order_type not in AT_ONCE:
+        return ()
+    any_price = ANY_PRICE[order.request.side]
+    present = order.limit_price if order.limit_price is not None else any_price
+    replace = order.replace
+    if replace is None or not is_open_request(replace.status):
+        return (present,)
+    asked = replace.limit_price if replace.limit_price is not None else any_price
+    return (present,) if asked == present else (present, asked)
 
 
 _OPEN_AND_FILLED = OpenQuantity(ZERO, 1, ZERO, 0)

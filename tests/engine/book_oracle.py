@@ -10,9 +10,16 @@ from oms_kernel.domain.book import Book
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.layered import Layered
 from oms_kernel.domain.lifecycle import TERMINAL, OrderStatus, RequestStatus
-from oms_kernel.domain.order import NET_BOOK, Order, Side
+from oms_kernel.domain.order import NET_BOOK, Order, OrderType, Side
 from oms_kernel.domain.position import Position
 
+WAITING = {
+    OrderType.STOP,
+    OrderType.STOP_LIMIT,
+    OrderType.TRAILING_STOP,
+    OrderType.LIMIT_IF_TOUCHED,
+    OrderType.MARKET_IF_TOUCHED,
+}
 OPEN = {RequestStatus.REQUESTED, RequestStatus.SENT, RequestStatus.IN_DOUBT}
 
 
@@ -152,10 +159,32 @@ def check_sums(book: Book) -> None:
         for instrument_id, reach in book.holdings.entries(group)
     }
     assert listed == dict(reached)
+    check_limits(book)
     known = {
         (account_id, one) for account_id in book.currencies.keys() for one, _ in book.currencies.entries(account_id)
     }
     assert known == {key for key, _ in book.cash.items()}
+
+
+def check_limits(book: Book) -> None:
+    counts: dict[Any, int] = defaultdict(int)
+    for _, order in book.orders.items():
+        request = order.request
+        if order.status in TERMINAL or request.order_type in WAITING:
+            continue
+        limits = {order.limit_price}
+        if order.replace is not None and order.replace.status in OPEN:
+            limits.add(order.replace.limit_price)
+        for limit in limits:
+            any_price = Decimal("Infinity") * request.side.sign
+            key = (request.account_id, request.instrument_id, request.side)
+            counts[key, any_price if limit is None else limit] += 1
+    listed = {(key, limit): count for key in book.limits.keys() for limit, count in book.limits.entries(key)}
+    assert listed == dict(counts)
+    for key in {key for key, _ in counts} | set(book.limits.keys()):
+        found = [limit for known, limit in counts if known == key]
+        best = max(found, default=None) if key[2] is Side.BUY else min(found, default=None)
+        assert book.best_limit(key) == best
 
 
 def check_sum(total: Any, orders: Sequence[Order]) -> None:

@@ -95,6 +95,12 @@ class SelfTradePrevention:
         met: list[tuple[Order, Decimal | None]] = []
         missed: Decimal | None = None
         for account_id in self.owners.accounts(request.account_id):
+            best = view.best_limit(account_id, request.instrument_id, request.side.opposite)
+            if best is None:
+                continue
+            if not _crosses(request.side, price, best):
+                missed = _nearer(request.side, missed, best)
+                continue
             for order in view.open_orders(account_id, request.instrument_id, request.side.opposite):
                 for resting in _prices(order):
                     if _crosses(request.side, price, resting):
