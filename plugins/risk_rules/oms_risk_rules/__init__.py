@@ -1,1 +1,1 @@
-"""Risk rules before every order: quantity, notional, price collar, position, message rate, duplicates."""
+"""Risk rules before every order, and monitors of what comes of it: size, price, pace, positions, exposure, losses."""
