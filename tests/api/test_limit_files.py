@@ -79,7 +79,7 @@ def test_what_loosens_needs_a_person_who_proved_it_and_settings_an_administrator
 def test_a_file_about_others_and_a_key_of_some_accounts_are_refused(desk: Desk) -> None:
     people = People(desk)
     other = people.tenant()
-    for text in ("firm: {limits: []}", f"tenants: {{{other.slug}: {{limits: []}}}}"):
+    for text in ("firm: {limits: []}", f"tenants: {{{other.slug}: {{limits: []}}}}", "tenants: {nobody: {limits: []}}"):
         refused = send(desk, text)
         assert (refused.status_code, refused.json["code"]) == (403, "not_permitted"), refused.json
     held = desk.key(Scope.MANAGE_RISK, account_ids=[AccountId(desk.ids["account_id"])])

@@ -78,6 +78,8 @@ VALUES: dict[str, str] = {
     "user_id": derived_id("user 7"),
     "rule": "max_position",
     "limit_id": derived_id("limit 7"),
+    "level": "TENANT",
+    "with_ended": "true",
 }
 """A value for each filter; one that is missing here makes the test fail, so that a new filter is looked at too."""
 OTHER_VALUES = {

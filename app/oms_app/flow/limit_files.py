@@ -88,15 +88,11 @@ class LimitFiles:
         """
         check_reach(principal)
         sections = sections_of(document)
+        if not is_operator:
+            self._check_reach(principal, sections)
         faults = Faults(document)
         targets = [(section, self._target(section, tenant_id, faults)) for section in sections]
         faults.check()
-        if any(target is None or target != principal.tenant_id for _section, target in targets):
-            if not (is_operator or self._is_superuser(principal)):
-                raise NotPermitted(
-                    "the file is about the firm or another tenant, which only superusers of the platform reach",
-                    fix="keep the limits of your own tenant in the file",
-                )
         opened = self._store.read_unit(None) if dry_run else self._store.platform_unit()
         with opened as unit:
             if not dry_run:
@@ -126,6 +122,17 @@ class LimitFiles:
         elif sections:
             told["tenants"] = sections
         return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
+
+    def _check_reach(self, principal: Principal, sections: Sequence[Section]) -> None:
+        """Nothing, when the sections are the principal's own; whether another tenant exists is told to superusers."""
+        with self._store.read_unit(principal.tenant_id) as unit:
+            tenant = get_tenant(unit)
+        own = ("", tenant.slug if tenant is not None else "")
+        if any(one.is_firm or one.tenant not in own for one in sections) and not self._is_superuser(principal):
+            raise NotPermitted(
+                "the file is about the firm or another tenant, which only superusers of the platform reach",
+                fix="keep the limits of your own tenant in the file",
+            )
 
     def _target(self, section: Section, tenant_id: TenantId | None, faults: Faults) -> TenantId | None:
         """Whose limits the section is about; None: the firm's."""
