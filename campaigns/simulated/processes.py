@@ -65,7 +65,7 @@ class SessionProcess:
         """Cancel everything from the session's own memory, as its control socket does."""
         sessions = self.sessions
         if sessions is not None and self.process.runs:
-            self.process.start(lambda: _ignoring(sessions.cancel_all(CancelAll(command="cancel_all"))))
+            self.process.start(lambda: _ignoring(sessions.carry_out(CancelAll())))
 
     def kill(self) -> None:
         """kill -9: the broker sees its connections end."""

@@ -10,9 +10,11 @@ from oms_app.api.audit_answers import audit_answers
 from oms_app.api.breach_answers import breach_answers
 from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, JsonObject, Text, Word
 from oms_app.api.limit_answers import limit_answers
+from oms_app.api.market_answers import market_answers
 from oms_app.api.order_json import order_answer_schema, verdict_schema
 from oms_app.api.people_answers import people_answers
 from oms_app.api.preview_json import preview_schema
+from oms_app.api.restraint_answers import restraint_schemas
 from oms_app.api.schema_from_struct import fields_of, make_schema
 from oms_app.api.sign_in_answers import sign_in_answers
 from oms_app.store.queries import VerdictView
@@ -49,6 +51,7 @@ def answer_schemas() -> dict[str, ma.Schema]:
     schemas["Preview"] = preview_schema()
     schemas["Connection"] = connection_schema()
     schemas["BulkResults"] = _bulk(schemas["Order"], problem)
+    schemas.update(restraint_schemas())
     for name, fields in _plain_answers().items():
         schemas[name] = make_schema(name, fields)
     for name in LISTED:
@@ -76,6 +79,10 @@ LISTED = (
     "Alert",
     "Break",
     "Breach",
+    "DeadManSwitch",
+    "KillSwitch",
+    "KillSwitchEvent",
+    "Liquidation",
     "MonitoringRound",
     "Run",
     "UnbookedReport",
@@ -86,6 +93,7 @@ LISTED = (
     "Account",
     "BrokerAccount",
     "Instrument",
+    "Calendar",
     "Broker",
     "Strategy",
     "StrategyRun",
@@ -138,6 +146,7 @@ def _plain_answers() -> dict[str, Fields]:
         **attention_answers(),
         **breach_answers(order_answer_schema()),
         **limit_answers(),
+        **market_answers(),
         **people_answers(),
         **audit_answers(),
         **sign_in_answers(),

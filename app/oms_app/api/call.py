@@ -10,12 +10,16 @@ import msgspec
 from oms_app.api.rate_limit import Bucket
 from oms_app.config import Settings
 from oms_app.flow.audit import Actor
+from oms_app.flow.dead_man import DeadMan
+from oms_app.flow.firm_switches import FirmSwitches
 from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Caller, Identity
 from oms_app.flow.invitations import Invitations
+from oms_app.flow.kill_switch import KillSwitches
 from oms_app.flow.limit_changes import LimitChanges
 from oms_app.flow.limit_files import LimitFiles
 from oms_app.flow.limits import Limits
+from oms_app.flow.liquidation import Liquidations
 from oms_app.flow.members import Members
 from oms_app.flow.people_csv import PeopleTables
 from oms_app.flow.principal import Principal
@@ -77,6 +81,22 @@ class ApiServices(Protocol):
     @property
     def control(self) -> Any:
         """Steers accounts."""
+
+    @property
+    def kill_switches(self) -> KillSwitches:
+        """Throws and releases kill switches of a tenant."""
+
+    @property
+    def firm_switches(self) -> FirmSwitches:
+        """Throws and releases kill switches of the whole firm."""
+
+    @property
+    def liquidations(self) -> Liquidations:
+        """Closes positions."""
+
+    @property
+    def dead_man(self) -> DeadMan:
+        """Hears heartbeats."""
 
     @property
     def attention(self) -> Any:

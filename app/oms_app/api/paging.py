@@ -66,6 +66,7 @@ _SHARED: dict[str, Any] = {
     "severity": lambda: Word(Severity),
     "source": lambda: Text(longest=60),
     "acknowledged": QueryFlag,
+    "active": QueryFlag,
     "raised_after": Instant,
     "raised_before": Instant,
     "break_type": lambda: Word(BreakType),

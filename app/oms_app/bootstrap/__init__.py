@@ -16,21 +16,26 @@ from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
 from oms_app.flow.approvals import Approvals, note_refusal, person_reader
 from oms_app.flow.attention import Attention
+from oms_app.flow.audit import Actor, AdminAction, record
 from oms_app.flow.audit_checkpoints import Checkpoints, signer_of
 from oms_app.flow.breaches import Breaches
 from oms_app.flow.consequences import act_on_triggers
 from oms_app.flow.control import Control
 from oms_app.flow.costs import cost_reader
+from oms_app.flow.dead_man import DeadMan
 from oms_app.flow.desk import Desk
 from oms_app.flow.firm_defaults import firm_defaults
+from oms_app.flow.firm_switches import FirmSwitches
 from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
 from oms_app.flow.invitations import Invitations
+from oms_app.flow.kill_switch import KillSwitches
 from oms_app.flow.lane import Lanes
 from oms_app.flow.limit_changes import LimitChanges
 from oms_app.flow.limit_files import LimitFiles
 from oms_app.flow.limits import Limits
+from oms_app.flow.liquidation import Liquidations
 from oms_app.flow.mailing import Mailing
 from oms_app.flow.members import Members
 from oms_app.flow.passwords import HashingCost, Passwords
@@ -51,6 +56,7 @@ from oms_app.flow.tenancy import Tenancy
 from oms_app.signals import Signals, make_signals
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import TableClass
+from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
 from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.domain.events import AlertRaised, Severity
 from oms_kernel.domain.ids import TenantId
@@ -80,6 +86,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     approvals: Approvals
     previews: Previews
     control: Control
+    kill_switches: KillSwitches
+    firm_switches: FirmSwitches
+    liquidations: Liquidations
+    dead_man: DeadMan
     attention: Attention
     breaches: Breaches
     resolution: Resolution
@@ -174,7 +184,11 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
     invitations = Invitations(store, mailing, passwords, new_id)
     lanes = Lanes(desk.ledger)
     directory = Directory(desk)
-    control = Control(desk, directory)
+    tell = partial(_tell, store)
+    liquidations = Liquidations(desk, directory, tell)
+    kill_switches = KillSwitches(desk, directory, tell, liquidations.advance)
+    firm_switches = FirmSwitches(store, desk, kill_switches, new_id, tell)
+    control = Control(desk, directory, firm_switches.begin_under)
     services = Services(
         settings=settings,
         store=store,
@@ -187,6 +201,10 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         approvals=Approvals(desk, lanes, directory, person_reader(store), partial(note_refusal, store)),
         previews=Previews(desk, lanes, directory, cost_reader(store, registries, host.guard)),
         control=control,
+        kill_switches=kill_switches,
+        firm_switches=firm_switches,
+        liquidations=liquidations,
+        dead_man=DeadMan(store, desk, directory, tell),
         attention=Attention(desk),
         breaches=Breaches(desk),
         resolution=Resolution(desk, directory),
@@ -215,6 +233,15 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
         _quarantine_hung(services, report)
         host.watchdog.start()
     return services
+
+
+def _tell(store: SqlStore, tenant_id: TenantId, actor: Actor, action: AdminAction) -> None:
+    """Write to the audit trail what was done already: what fails here does not undo it, and the log tells of it too."""
+    try:
+        with store.tenant_unit(tenant_id) as unit:
+            record(unit, actor, action)
+    except (StoreUnavailable, CommitUnknown) as error:
+        log.error("an action is not in the audit trail", action=action.action, error=str(error))
 
 
 def capabilities(registries: Registries, broker: str) -> BrokerCapabilities | None:

@@ -149,6 +149,7 @@ def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) ->
     from oms_app.workers.fan_out import FanOut
     from oms_app.workers.housekeeping import Housekeeping
     from oms_app.workers.monitoring import Monitoring
+    from oms_app.workers.restraining import Restraining
     from oms_app.workers.server import serve
     from oms_app.workers.sweeper import Sweeper
 
@@ -172,6 +173,7 @@ def serve_worker(settings: Settings, pulse: Pulse, queues: Collection[Queue]) ->
             mailing=services.mailing,
             checkpoint=build_checkpoints(settings, services.store).turn,
             housekeeping=Housekeeping(services.store, retention_of(settings)),
+            restraining=Restraining(services.store, services.liquidations, services.dead_man, services.firm_switches),
             monitoring=lambda leads: Monitoring(
                 services.store,
                 services.desk,

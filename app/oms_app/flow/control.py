@@ -21,9 +21,13 @@ from oms_kernel.domain.scope import Scope
 class Control:
     """The one door for everything that steers a ledger."""
 
-    def __init__(self, desk: Desk, directory: Directory) -> None:
+    def __init__(
+        self, desk: Desk, directory: Directory, begin_under: Callable[[Turn], None] = lambda turn: None
+    ) -> None:
+        """begin_under: puts a ledger in which an account is opened under what holds for the whole firm."""
         self._desk = desk
         self._directory = directory
+        self._begin_under = begin_under
 
     def open_account(
         self,
@@ -41,6 +45,7 @@ class Control:
         def work(turn: Turn) -> None:
             if account_id in turn.batch.book.accounts:
                 return
+            self._begin_under(turn)
             turn.batch.record(
                 ev.AccountOpened(
                     account_id=account_id, base_currency=base_currency, time_zone=time_zone, day_roll=day_roll

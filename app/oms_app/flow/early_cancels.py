@@ -1,6 +1,6 @@
-"""Cancels that went out before they were recorded, and orders to cancel once the database answers: booked late, once.
+"""Cancels that went out before they were recorded, orders to cancel and halts that hold already: booked late, once.
 
-A kill switch works with the database gone: the session sends from its own memory what it has journalled to a file, and
+A kill switch works with the database gone: the session does from its own memory what it has journalled to a file, and
 this records it afterwards. Guarantee: the same entry booked again changes nothing.
 """
 
@@ -10,12 +10,16 @@ from datetime import datetime
 import msgspec
 
 from oms_app.flow.desk import Turn
+from oms_app.flow.kill_switch import Asked, throw_switch
+from oms_app.flow.principal import Principal
 from oms_kernel import engine
+from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import IntentRecorded
 from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId, OrderId, WireId
 from oms_kernel.domain.lifecycle import RequestKind, RequestStatus, is_open_request
 from oms_kernel.domain.order import Order
+from oms_kernel.domain.scope import Scope
 
 PRINCIPAL = "system:control"
 ATTEMPTS_APART = 16
@@ -44,7 +48,17 @@ class Sweep(msgspec.Struct, frozen=True, tag="sweep", omit_defaults=True):
     account_id: AccountId | None = None
 
 
-EarlyCancel = SentCancel | Sweep
+class Halt(msgspec.Struct, frozen=True, tag="halt", omit_defaults=True):
+    """The session lets nothing new out, of one account if given, until this is a kill switch of the ledger."""
+
+    entry_id: str
+    ledger_id: LedgerId
+    asked_at: datetime
+    account_id: AccountId | None = None
+    reason: str = ""
+
+
+EarlyCancel = SentCancel | Sweep | Halt
 
 
 def cancellable(book: Book, connection_id: ConnectionId, account_id: AccountId | None) -> list[Order]:
@@ -65,10 +79,21 @@ def book_early(turn: Turn, connection_id: ConnectionId, entries: Sequence[EarlyC
             continue
         if isinstance(entry, SentCancel):
             _book_sent(turn, entry)
+        elif isinstance(entry, Halt):
+            throw_switch(turn, Principal(PRINCIPAL, turn.unit.tenant_id, frozenset()), _asked(entry))
         else:
             for order in cancellable(turn.batch.book, connection_id, entry.account_id):
                 if order.accepted_at <= entry.asked_at and not is_open_request(order.cancel):
                     turn.batch.record(*engine.cancel(order, principal=PRINCIPAL))
+
+
+def _asked(halt: Halt) -> Asked:
+    return Asked(
+        scope=Scope(account_id=halt.account_id),
+        trading_state=TradingState.HALTED,
+        reason_code="halted_at_the_session",
+        reason=halt.reason,
+    )
 
 
 def _book_sent(turn: Turn, entry: SentCancel) -> None:

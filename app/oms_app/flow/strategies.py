@@ -10,6 +10,7 @@ from oms_app.flow.principal import Principal
 from oms_app.store import queries
 from oms_app.store import strategies as rows
 from oms_app.store.queries import AccountView, Page, Paging
+from oms_app.store.queries.restraints import is_halted
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.strategies import RunRow, StrategyRow
 from oms_app.store.unit_of_work import RowsUnit
@@ -94,6 +95,8 @@ class Strategies:
             account = _account(unit, principal, known.account_id)
             if account.trading_state == TradingState.HALTED:
                 raise StateConflict("the account is HALTED; a person must release it first")
+            if is_halted(unit, known.account_id, strategy_id):
+                raise StateConflict("a kill switch halts the strategy; a person must release it first")
             head = self._store.heads([LedgerId(account.ledger_id)]).get(LedgerId(account.ledger_id), 0)
             rows.start_run(unit, run_id, strategy_id, account.ledger_id, cursor_seq=head)
             self._record(unit, principal, "started", strategy_id, known.account_id, after={"run_id": run_id})

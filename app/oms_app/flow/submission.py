@@ -11,15 +11,23 @@ from datetime import datetime, timedelta
 from oms_app.flow.desk import Turn
 from oms_kernel import engine
 from oms_kernel.contracts.broker import BrokerCapabilities, Command, Intent, WireIdentity
+from oms_kernel.domain.account import TradingState
+from oms_kernel.domain.book import Book
 from oms_kernel.domain.events import OrderCanceled, OrderExpired, OrderRejected, ReplaceRefused
 from oms_kernel.domain.ids import ConnectionId, OrderId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import Evidence, OrderStatus, RequestKind, RequestStatus
+from oms_kernel.domain.market import MarketView
+from oms_kernel.domain.money import ZERO, subtract
 from oms_kernel.domain.order import Order
+from oms_kernel.judging import lets_out
 from oms_kernel.settlement import doubt
+from oms_kernel.view import LedgerView
 
 CANCEL_AGAIN_AFTER = timedelta(seconds=5)
 MAX_INTENTS = 256
+HELD_BY_PEOPLE = frozenset({"canceled_before_send", "trading_state", "reduce_only"})
+"""Why a committed intent was not sent: because somebody cancelled or stopped it, not because time ran out."""
 
 Prepare = Callable[[Command], WireIdentity]
 
@@ -80,6 +88,20 @@ def next_intents(
     return intents
 
 
+def why_not_now(book: Book, order: Order, kind: RequestKind) -> str | None:
+    """Why a committed intent of the order may not begin its way any more, by what the book says now; None: it may.
+
+    Kill switches and trading states may have come after the intent: what still waits in this process is called back.
+    """
+    state = book.accounts[order.request.account_id].trading_state
+    if kind is RequestKind.CANCEL or (state is TradingState.ACTIVE and next(book.switches(), None) is None):
+        return None
+    view = LedgerView(book, MarketView(now=order.updated_at, quotes={}), {}, {})
+    total = order.replace.quantity if kind is RequestKind.REPLACE and order.replace is not None else order.quantity
+    still_open = max(ZERO, subtract(total, order.filled_quantity))
+    return None if lets_out(view.hiding(order.order_id), order.request, still_open) else "trading_state"
+
+
 def overdue(turn: Turn, connection_id: ConnectionId, ack_timeout: timedelta) -> list[OrderId]:
     """Put in doubt what was sent and had no word within the connector's `ack_timeout`; returns which."""
     deadline = turn.batch.now - ack_timeout
@@ -123,7 +145,7 @@ def book_unsent(turn: Turn, intent: Intent, reason_code: str) -> None:
     order = turn.batch.book.orders[intent.command.order_id]
     if intent.command.kind is RequestKind.PLACE:
         if order.is_active and order.place is RequestStatus.SENT and order.lease_token == intent.lease_token:
-            ended = OrderCanceled if reason_code == "canceled_before_send" else OrderExpired
+            ended = OrderCanceled if reason_code in HELD_BY_PEOPLE else OrderExpired
             turn.batch.record(engine.never_sent(order, ended, reason_code))
     elif intent.command.kind is RequestKind.REPLACE:
         replace = order.replace

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import structlog
@@ -23,21 +23,32 @@ LONGEST_PATH = 100
 LONGEST_LINE = 65_536
 
 
-class CancelAll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CancelAll(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="cancel_all"):
     """Cancel every active order now: of one account or one connection, if given."""
 
-    command: Literal["cancel_all"]
     account_id: AccountId | None = None
     connection_id: ConnectionId | None = None
+
+
+class HaltAll(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="halt"):
+    """Let nothing new out from now on, until the switch that this becomes is released; cancel what works, if asked."""
+
+    account_id: AccountId | None = None
+    connection_id: ConnectionId | None = None
+    reason: str = ""
+    cancel_working: bool = True
+
+
+Command = CancelAll | HaltAll
 
 
 class ControlSocket:
     """The socket `session-<pid>.sock` in `folder`; where that path is too long, `session-<pid>.path` names another."""
 
-    def __init__(self, folder: Path, cancel_all: Callable[[CancelAll], Awaitable[list[Any]]]) -> None:
+    def __init__(self, folder: Path, carry_out: Callable[[Command], Awaitable[list[Any]]]) -> None:
         self._folder = folder
-        self._cancel_all = cancel_all
-        self._decoder = msgspec.json.Decoder(CancelAll)
+        self._carry_out = carry_out
+        self._decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
         self._server: asyncio.Server | None = None
         self._short: Path | None = None
 
@@ -80,11 +91,12 @@ class ControlSocket:
             asked = self._decoder.decode(line)
         except msgspec.MsgspecError as error:
             return {"error": f"not understood: {error}"}
-        log.warning("control_command", command=asked.command, account_id=asked.account_id)
+        name = asked.__struct_config__.tag
+        log.warning("control_command", command=name, account_id=asked.account_id)
         try:
-            return {"connections": await self._cancel_all(asked)}
+            return {"connections": await self._carry_out(asked)}
         except Exception as error:
-            log.exception("control_command_failed", command=asked.command)
+            log.exception("control_command_failed", command=name)
             return {"error": f"{type(error).__name__}: {error}"}
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from oms_app.flow.desk import Desk
 from oms_app.flow.submission import LeaseLost
-from oms_app.sessions.control import CancelAll, ControlSocket
+from oms_app.sessions.control import Command, ControlSocket, HaltAll
 from oms_app.sessions.lease import HeldLease, awake_and_asleep
 from oms_app.sessions.ports import STORE_TROUBLE, Connection, SessionStore
 from oms_app.sessions.recalling import Recalled
@@ -62,17 +62,22 @@ class Sessions:
         self._runners: dict[str, ConnectionRunner] = {}
         self._stopping = asyncio.Event()
         self._journals = home / "journal"
-        self._control = ControlSocket(home / "control", self.cancel_all)
+        self._control = ControlSocket(home / "control", self.carry_out)
         self._signals = signals or NoSignals()
         self._waits_for = ""
 
-    async def cancel_all(self, asked: CancelAll) -> list[Recalled]:
-        """Cancel every active order of this process's connections from memory; see Recalling."""
+    async def carry_out(self, asked: Command) -> list[Recalled]:
+        """Halt this process's connections, or cancel every active order of them, from memory; see Recalling."""
         runners = [
             runner
             for connection_id, runner in list(self._runners.items())
             if asked.connection_id in (None, connection_id)
         ]
+        if isinstance(asked, HaltAll):
+            told = (
+                runner.halt(asked.account_id, asked.reason, cancel_working=asked.cancel_working) for runner in runners
+            )
+            return list(await asyncio.gather(*told))
         return list(await asyncio.gather(*(runner.cancel_all(asked.account_id) for runner in runners)))
 
     def ring(self) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from oms_app.flow import early_cancels, submission
-from oms_app.flow.early_cancels import EarlyCancel, SentCancel, Sweep
+from oms_app.flow.early_cancels import EarlyCancel, Halt, SentCancel, Sweep
 from oms_app.sessions.host import Storage
 from oms_app.sessions.journal import CancelJournal
 from oms_app.sessions.ledgers import SessionLedgers
@@ -77,6 +77,35 @@ class Recalling:
                 self._add(await asyncio.to_thread(self._journal.pending))
             except OSError as error:
                 log.error("journal_not_read", connection_id=self._connection.connection_id, error=str(error))
+
+    def stopped(self, intent: Intent) -> str | None:
+        """Why this committed intent may not go out any more: a halt of ours, or what the ledger says by now."""
+        for why in self._ledgers.remembered(lambda ledger_id, book: self._why_stopped(ledger_id, book, intent)):
+            if why is not None:
+                return why
+        return None
+
+    def _why_stopped(self, ledger_id: LedgerId, book: Book, intent: Intent) -> str | None:
+        order = book.orders.get(intent.command.order_id)
+        if order is None:
+            return None
+        account_id = order.request.account_id
+        for entry in self.pending:
+            if isinstance(entry, Halt) and entry.ledger_id == ledger_id and entry.account_id in (None, account_id):
+                return "trading_state"
+        return submission.why_not_now(book, order, intent.command.kind)
+
+    async def halt(self, account_id: AccountId | None, now: datetime, reason: str) -> str:
+        """Let nothing new out from now on, until a kill switch of the ledger says so; why a kill forgets it, or empty.
+
+        Every ledger of the connection records that switch with its next transaction.
+        """
+        entries = [
+            Halt(uuid4().hex, ledger_id, now, account_id, reason)
+            for ledger_id in self._ledgers.remembered(lambda ledger_id, book: ledger_id)
+        ]
+        self._add(entries)
+        return await self._journalled(entries)
 
     def prepare(self, connector: BrokerConnector, command: Command) -> WireIdentity:
         """As the connector prepares it; one call at a time, whichever thread asks."""

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from oms_app.flow.desk import Desk, Turn
@@ -31,7 +32,7 @@ from oms_app.sessions.settling import Connected, Settling
 from oms_app.sessions.status_row import StatusRow
 from oms_app.sessions.tasks import ended, waited
 from oms_app.sessions.timing import Timing
-from oms_kernel.contracts.broker import BrokerConnector
+from oms_kernel.contracts.broker import BrokerConnector, Intent
 from oms_kernel.contracts.plugin import parse_params
 from oms_kernel.domain.ids import AccountId, LedgerId
 
@@ -78,7 +79,9 @@ class ConnectionRunner:
         self._storage = Storage(store, connection)
         self._present = Present(self._new_settling())
         capabilities = connector_class.capabilities
-        self._sender = Sender(capabilities, lease, self.contact, timing, self._present.woken.set)
+        self._sender = Sender(
+            capabilities, lease, self.contact, timing, self._present.woken.set, lambda intent: self._stopped(intent)
+        )
         journal = CancelJournal(journals, connection.connection_id)
         self._recalling = Recalling(
             connection, capabilities, self._ledgers, self._sender, self._storage, journal, timing
@@ -128,6 +131,20 @@ class ConnectionRunner:
             )
         finally:
             self.wake()
+
+    async def halt(self, account_id: AccountId | None, reason: str, *, cancel_working: bool) -> Recalled:
+        """Let nothing new out from now on, and cancel what works if asked; see Recalling."""
+        problem = await self._recalling.halt(account_id, datetime.now(UTC), reason)
+        recalled = Recalled(self.connection.connection_id, [], {})
+        try:
+            if cancel_working:
+                recalled = await self.cancel_all(account_id)
+        finally:
+            self.wake()
+        return msgspec.structs.replace(recalled, problem=problem or recalled.problem)
+
+    def _stopped(self, intent: Intent) -> str | None:
+        return self._recalling.stopped(intent)
 
     async def run(self) -> None:
         """Serve until stopped. Raises LeaseLost."""

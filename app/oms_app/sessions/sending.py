@@ -1,7 +1,8 @@
 """Committed intents out to the connector, each at most once, in their order; what was not simply sent comes back.
 
-Guarantee: nothing that adds exposure is sent after the lease lapsed, under a former lease, or while the database has
-been silent for too long; it comes back as never sent, and this session has not let a byte of it out.
+Guarantee: nothing that adds exposure is sent after the lease lapsed, under a former lease, while the database has been
+silent for too long, or once this process knows that a kill switch forbids it; it comes back as never sent, and this
+session has not let a byte of it out.
 """
 
 import asyncio
@@ -41,8 +42,15 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str
 
 
+def _never_stopped(intent: Intent) -> str | None:
+    return None
+
+
 class Sender:
-    """The intents of one session on their way out. `wake` is called when an outcome is there to be booked."""
+    """The intents of one session on their way out. `wake` is called when an outcome is there to be booked.
+
+    stopped: why an intent that was committed may not go out any more, by a code of `engine.NEVER_SENT_REASONS`.
+    """
 
     def __init__(
         self,
@@ -51,8 +59,10 @@ class Sender:
         contact: StoreContact,
         timing: Timing,
         wake: Callable[[], None],
+        stopped: Callable[[Intent], str | None] = _never_stopped,
     ) -> None:
         self.outcomes: list[Outcome] = []
+        self._stopped = stopped
         self._timeout_s = capabilities.ack_timeout.total_seconds() * timing.ack_timeout_factor
         self._at_once = capabilities.window
         self._lease = lease
@@ -158,7 +168,7 @@ class Sender:
             return None
         if self._contact.silent_s > self._timing.store_silence_s:
             return "database_silent"
-        return None
+        return self._stopped(intent)
 
     def _look_again(self, intent: Intent) -> None:
         """Nothing, while it may still go out: the pace may have kept it waiting."""

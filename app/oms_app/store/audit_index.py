@@ -31,11 +31,20 @@ _OBJECTS = (
     ("order_id", "order"),
     ("alert_id", "alert"),
     ("break_id", "break"),
+    ("liquidation_id", "liquidation"),
+    ("switch_id", "kill_switch"),
+    ("breach_id", "breach"),
     ("plugin", "plugin"),
     ("account_id", "account"),
 )
 """The field of an event that names what it is about, and what that is called; the first that is there counts."""
-_OWN_ID = {"alert_raised": "alert", "break_found": "break"}
+_OWN_ID = {
+    "alert_raised": "alert",
+    "break_found": "break",
+    "limit_breached": "breach",
+    "kill_switch_activated": "kill_switch",
+    "liquidation_started": "liquidation",
+}
 """Kinds of events whose own id is that of what they began."""
 _KINDS = frozenset(cls.kind for cls in EVENT_CLASSES)
 _FIELDS = msgspec.json.Decoder(dict[str, Any])

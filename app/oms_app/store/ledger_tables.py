@@ -331,6 +331,7 @@ KILL_SWITCHES = tenant_table(
     Column("updated_at", UtcDateTime(), nullable=False),
     one_of("trading_state", TradingState),
     one_of("cause", Cause),
+    Index(None, "tenant_id", "account_id", "switch_id"),
     Index(
         "ix_kill_switches_active",
         "tenant_id",
@@ -377,6 +378,7 @@ LIQUIDATIONS = tenant_table(
     Column("ended_at", UtcDateTime()),
     Column("outcome", Text, nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
+    Index(None, "tenant_id", "account_id", "liquidation_id"),
     Index(
         "ix_liquidations_running",
         "tenant_id",

@@ -51,6 +51,7 @@ from oms_app.store.platform_tables import (
     USER_TENANTS,
     USERS,
 )
+from oms_app.store.restraint_tables import DEAD_MAN_SWITCHES, FIRM_SWITCHES
 from oms_app.store.schema import APPEND_ONLY, METADATA, PERISHABLE, TableClass, tables_of
 from oms_app.store.tenant_tables import (
     ACCOUNT_ROUTES,
@@ -88,11 +89,13 @@ __all__ = [
     "CONNECTOR_STORAGE",
     "CONSUMER_CURSORS",
     "DAY_COUNTERS",
+    "DEAD_MAN_SWITCHES",
     "DUE_WORK",
     "EVENT_LOG",
     "EXECUTIONS",
     "EXECUTION_IDS",
     "FIRM_LIMITS",
+    "FIRM_SWITCHES",
     "IDEMPOTENCY_KEYS",
     "INSTRUMENTS",
     "INSTRUMENT_ALIASES",

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import insert, select, update
 
 from oms_app.store.platform import PLATFORM_TENANT
+from oms_app.store.queries.restraints import is_halted
 from oms_app.store.rows import scope_of, stamps
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tables import (
@@ -81,7 +82,7 @@ def _open_runs_of(unit: RowsUnit) -> list[Run]:
 
 
 def is_stopping(unit: RowsUnit, run: Run) -> bool:
-    """Whether a person asked the run to stop, or its account is halted."""
+    """Whether a person asked the run to stop, its account is halted, or a kill switch halts it."""
     status = unit.connection.scalar(
         select(STRATEGY_RUNS.c.status).where(
             STRATEGY_RUNS.c.tenant_id == scope_of(unit), STRATEGY_RUNS.c.run_id == run.run_id
@@ -92,7 +93,9 @@ def is_stopping(unit: RowsUnit, run: Run) -> bool:
             TRADING_ACCOUNTS.c.tenant_id == scope_of(unit), TRADING_ACCOUNTS.c.account_id == run.account_id
         )
     )
-    return status not in {"STARTING", "RUNNING"} or state == "HALTED"
+    if status not in {"STARTING", "RUNNING"} or state == "HALTED":
+        return True
+    return is_halted(unit, run.account_id, run.strategy_id)
 
 
 def note_cursor(unit: RowsUnit, run: Run, seq: int) -> None:

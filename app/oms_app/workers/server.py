@@ -21,6 +21,7 @@ from oms_app.workers.leader import Leader
 from oms_app.workers.monitoring import Monitoring
 from oms_app.workers.posting import Posting, sending
 from oms_app.workers.queue import Sender, Work, declare, make_broker, start_worker
+from oms_app.workers.restraining import Restraining
 from oms_app.workers.sweeper import Sweeper
 
 RETRY_S = 1.0
@@ -44,6 +45,7 @@ def serve(
     checkpoint: Callable[[], int],
     housekeeping: Housekeeping,
     monitoring: Callable[[Callable[[], bool]], Monitoring],
+    restraining: Restraining,
     holder: str,
     lease_s: float,
     poll_s: float,
@@ -81,6 +83,7 @@ def serve(
     leader.start()
     watch = monitoring(lambda: leader.leads)
     watch.start()
+    restraining.start()
     log.info("serving", queues=sorted(queues))
     try:
         while not stopping.is_set():
@@ -97,6 +100,7 @@ def serve(
             if not moved and not stopping.is_set():
                 news.wait(signals.poll_s(poll_s) if feeding is not None else BEAT_S)
     finally:
+        restraining.stop()
         watch.stop()
         leader.stop()
         if worker is not None:
