@@ -31,6 +31,8 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "get_orders_pg": (Goal("value", 1000, 2000), Goal("p99_ms", 150, 50, at_most=True)),
     "idle_cpu": (Goal("value", 6, 3, at_most=True),),
     "api_memory": (Goal("value", 250, 150, at_most=True),),
+    "alert_by_mark": (Goal("value", 1000, 400, at_most=True),),
+    "alert_by_fill": (Goal("value", 1000, 400, at_most=True),),
     "access_cost": (Goal("added_percent", 15, 8, at_most=True),),
 }
 """The table of speed: a record that is not named here has no bar."""
