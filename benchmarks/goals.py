@@ -33,6 +33,10 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "api_memory": (Goal("value", 250, 150, at_most=True),),
     "alert_by_mark": (Goal("value", 1000, 400, at_most=True),),
     "alert_by_fill": (Goal("value", 1000, 400, at_most=True),),
+    "rule_chain_p99": (Goal("value", 5_000, 1_000, at_most=True),),
+    "rule_chain_batched_p99": (Goal("value", 5_000, 1_000, at_most=True),),
+    "rule_chain_one_instrument_p99": (Goal("value", 5_000, 1_000, at_most=True),),
+    "rule_chain_marginal": (Goal("value", 5, 2.5, at_most=True),),
     "access_cost": (Goal("added_percent", 15, 8, at_most=True),),
 }
 """The table of speed: a record that is not named here has no bar."""

@@ -13,7 +13,7 @@ from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.ids import AccountId, ExecId, InstrumentId, StrategyId
 from oms_kernel.domain.instrument import AssetClass
 from oms_kernel.domain.market import MarketView
-from oms_kernel.domain.order import OrderRequest, Side
+from oms_kernel.domain.order import OrderRequest, OrderType, Side
 from oms_kernel.domain.scope import Scope
 from oms_kernel.judging import lets_out
 from oms_kernel.testkit.builders import ACCOUNT_ID, a_quote, a_trading_account, a_uuid
@@ -172,6 +172,53 @@ def test_multipliers_and_negative_prices_make_values_at_risk() -> None:
     scene.hold(3, -2, instrument=combo)
     told = scene.view().exposures(MINE)
     assert (told.short, told.long) == (2000, 6)
+
+
+# Limits of open orders -------------------------------------------------------------------------------------
+
+
+def test_the_best_limit_is_the_highest_of_buys_and_the_lowest_of_sells() -> None:
+    scene = Scene()
+    for price in ("90", "95", "92"):
+        scene.accept(scene.order(Side.BUY, 1, limit_price=price))
+    for price in ("110", "105", "108"):
+        scene.accept(scene.order(Side.SELL, 1, limit_price=price))
+    assert best_limits(scene) == (95, 105)
+    assert scene.view().best_limit(ACCOUNT_ID, InstrumentId("unknown"), Side.BUY) is None
+
+
+def test_an_order_without_a_limit_is_better_than_any_and_one_that_waits_for_a_trigger_does_not_count() -> None:
+    scene = Scene()
+    stop = scene.order(Side.SELL, 1, stop_price=Decimal(95), order_type=OrderType.STOP)
+    scene.accept(stop)
+    assert best_limits(scene) == (None, None)
+    scene.accept(scene.order(Side.SELL, 1))
+    scene.accept(scene.order(Side.BUY, 1))
+    assert best_limits(scene) == (Decimal("Infinity"), Decimal("-Infinity"))
+
+
+def test_both_limits_of_an_order_that_is_being_replaced_count_and_neither_of_the_one_that_is_judged() -> None:
+    scene = Scene()
+    scene.accept(scene.order(Side.BUY, 1, limit_price="90"))
+    first = scene.acknowledge(scene.accept(scene.order(Side.BUY, 1, limit_price="94")))
+    second = scene.acknowledge(scene.accept(scene.order(Side.BUY, 1, limit_price="94")))
+    first = scene.replace(first, limit_price="96")
+    assert best_limits(scene) == (96, None)
+    view, instrument_id = scene.view(), scene.instrument.instrument_id
+    assert view.hiding(first.order_id).best_limit(ACCOUNT_ID, instrument_id, Side.BUY) == 94
+    assert view.hiding(second.order_id).best_limit(ACCOUNT_ID, instrument_id, Side.BUY) == 96
+    assert view.hiding(second.order_id).best_limit(ACCOUNT_ID, instrument_id, Side.SELL) is None
+    scene.fill(first, 1)
+    scene.fill(second, 1)
+    assert best_limits(scene) == (90, None)
+
+
+def best_limits(scene: Scene) -> tuple[Decimal | None, Decimal | None]:
+    view, instrument_id = scene.view(), scene.instrument.instrument_id
+    return (
+        view.best_limit(ACCOUNT_ID, instrument_id, Side.BUY),
+        view.best_limit(ACCOUNT_ID, instrument_id, Side.SELL),
+    )
 
 
 # Open orders -----------------------------------------------------------------------------------------------
