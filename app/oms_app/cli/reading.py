@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from oms_app.cli.connection import Api, connected
+from oms_app.cli.instrument_facts import facts
 from oms_app.cli.output import json_option, print_table, show
 
 POSITIONS = ("account_id", "symbol", "book", "quantity", "average_price", "realised_pnl", "unrealised_pnl", "currency")
@@ -57,3 +58,6 @@ def list_instruments(api: Api, as_json: bool = False) -> None:
     """List what can be traded."""
     found = api.items("/instruments")
     show(as_json, {"items": found}, lambda: print_table("Instruments", INSTRUMENTS, found, empty="no instruments"))
+
+
+instruments.add_command(facts)

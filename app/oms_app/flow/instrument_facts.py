@@ -4,6 +4,7 @@ Guarantee: facts never become older than they were, and none counts as told late
 """
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -17,11 +18,12 @@ from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.contracts.rules import InstrumentFacts
 from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.ids import InstrumentId
-from oms_kernel.domain.money import bounded
+from oms_kernel.domain.money import ZERO, bounded, to_text
 
 AHEAD = timedelta(seconds=5)
 """How far the clock of whoever tells may be ahead of ours."""
-_NUMBERS = ("average_daily_volume", "limit_up", "limit_down")
+SMALLEST = Decimal("0.000000000001")
+_LEAST = {"average_daily_volume": ZERO, "limit_up": SMALLEST, "limit_down": SMALLEST}
 _TIME = "as_of"
 
 
@@ -68,10 +70,10 @@ def tell_facts(store: SqlStore, actor: Actor, facts: InstrumentFacts) -> Instrum
 
 
 def _check(facts: InstrumentFacts) -> None:
-    for name in _NUMBERS:
+    for name, least in _LEAST.items():
         number = getattr(facts, name)
-        if number is not None and (bounded(number) <= 0 if name != "average_daily_volume" else bounded(number) < 0):
-            raise InvalidRequest(f"{name} must be greater than 0", field=name)
+        if number is not None and bounded(number) < least:
+            raise InvalidRequest(f"{name} must be at least {to_text(least)}", field=name)
     if facts.limit_up is not None and facts.limit_down is not None and facts.limit_up <= facts.limit_down:
         raise InvalidRequest("limit_up must be above limit_down", field="limit_up")
 

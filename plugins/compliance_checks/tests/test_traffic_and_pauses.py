@@ -1,6 +1,6 @@
 """Messages for each trade, pauses, day trades: checks with a memory of what happened."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -108,7 +108,7 @@ def test_each_account_counts_by_itself(scene: Scene) -> None:
 
 
 def test_a_day_begins_with_the_accounts_own_roll() -> None:
-    scene = Scene(account=a_trading_account(time_zone="America/New_York", day_roll=datetime(2026, 3, 2, 17).time()))
+    scene = Scene(account=a_trading_account(time_zone="America/New_York", day_roll=time(17)))
     scene.now = datetime(2026, 3, 2, 21, 59, tzinfo=UTC)  # 16:59 in New York
     scene.quote()
     send(scene, 3)
