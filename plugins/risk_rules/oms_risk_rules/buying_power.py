@@ -14,7 +14,7 @@ from oms_kernel.domain.money import ZERO, add, multiply, subtract
 from oms_kernel.domain.order import Side
 from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_risk_rules.reach import with_order
-from oms_risk_rules.room import NOTHING_BUT_REDUCING, at_most, kept, overstepped
+from oms_risk_rules.room import at_most, kept, overstepped
 from oms_risk_rules.used import used
 from oms_risk_rules.valuation import NO_EQUITY, Missing, rate_of, shown, unit_value, unvalued
 
@@ -130,9 +130,7 @@ class BuyingPower:
         closing = max(own.long.copy_negate() if is_buy else own.short, ZERO)
         cost = add(multiply(unit, self.margins.long if is_buy else self.margins.short), extra)
         room = subtract(free, multiply(closing, extra))
-        if cost <= ZERO or room < ZERO:
-            return NOTHING_BUT_REDUCING
-        return at_most(intent, room, cost, free=closing)
+        return at_most(intent, add(multiply(closing, cost), room) if room > ZERO else ZERO, cost, closing)
 
 
 def closes(own: WorstCase, intent: OrderIntent) -> bool:

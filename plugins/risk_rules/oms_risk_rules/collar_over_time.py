@@ -19,7 +19,7 @@ from oms_risk_rules.verdicts import exceeded, percent
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SLOTS = 60
-KNOWN_FOR = timedelta(hours=1)
+KNOWN_FOR = timedelta(minutes=10)
 """How long after its last message it is known what an order is for."""
 
 PriceKey = tuple[AccountId, InstrumentId, Side]
@@ -74,7 +74,7 @@ class CollarOverTime:
     each keep the collar; orders that lie far on the winning side pull the average there. The first order of a window
     passes, as do orders with a trigger, which lie away from the market by nature, those without any price and a
     liquidation's. Time is cut into 60 slots and one that lies only partly in the window counts whole. New terms enter
-    the average when their order had a message within the last hour.
+    the average when their order had a message within the last ten minutes.
     """
 
     name: ClassVar[str] = "collar_over_time"

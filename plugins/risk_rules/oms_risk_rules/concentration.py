@@ -68,7 +68,7 @@ class ConcentrationLimit:
         holding = multiply(after, unit)
         if params.of is Whole.GROSS:
             whole = add(whole, subtract(holding, multiply(before, unit)))
-        return self._verdict(intent, _Share(rest, holding, whole, currency), on_side(own, request.side), unit)
+        return self._verdict(intent, _Share(rest, holding, whole, currency), on_side(own, request.side), unit, before)
 
     def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
         """The share of each group that is larger than what is free."""
@@ -98,8 +98,8 @@ class ConcentrationLimit:
             total = add(total, multiply(reach_of(view.worst_case(account_id, other_id, book)), unit))
         return total
 
-    def _verdict(self, intent: OrderIntent, share: "_Share", side: Decimal, unit: Decimal) -> Verdict:
-        """side: how far the order's holding could go to its side without it."""
+    def _verdict(self, intent: OrderIntent, share: "_Share", side: Decimal, unit: Decimal, before: Decimal) -> Verdict:
+        """side, before: how far the order's holding could go without it, to the order's side and either way."""
         limit, free = self.params.max_percent, self.params.free_below
         group, whole = add(share.rest, share.holding), share.whole
         inputs = shown({"group": group, "whole": whole})
@@ -112,7 +112,8 @@ class ConcentrationLimit:
             return kept(self.name, min(observed, limit), limit, "%", inputs)
         text = f"a share of one {self.params.by.value.lower()} of"
         room, scale = self._room(share)
-        would_pass = at_most(intent, subtract(room, multiply(multiply(side, unit), scale)), multiply(unit, scale))
+        left = subtract(room, multiply(multiply(side, unit), scale))
+        would_pass = at_most(intent, left, multiply(unit, scale), subtract(before, side))
         return overstepped(self.name, text, observed, limit, "%", inputs, would_pass)
 
     def _room(self, share: "_Share") -> tuple[Decimal, Decimal]:

@@ -15,7 +15,7 @@ from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.money import ZERO, add, multiply, quantise, subtract, to_text
 from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_kernel.recent import Recent
-from oms_risk_rules.order_value import value_of
+from oms_risk_rules.order_value import value_before, value_of
 from oms_risk_rules.rollout_usage import HORIZON, State, after, used_by, worth
 from oms_risk_rules.verdicts import exceeded
 
@@ -46,7 +46,7 @@ class ControlledRollout:
     `manual_too`), one that is not listed with `version_not_approved`. Beyond its stage: `instrument_not_in_stage`,
     `venue_not_in_stage`, `orders_per_day`, `notional_per_day`. A day is the account's risk day; what all accounts under
     the limit did with the version counts together, at the prices at which it was accepted and present rates, new terms
-    with what they added. A modification is no further order and only its increase counts; a liquidation passes. No
+    with what they added on the day of their order. A modification is no further order and only its increase counts; a liquidation passes. No
     price or rate where a value is limited: `no_price`, `no_fx_rate`.
     """
 
@@ -134,7 +134,7 @@ class ControlledRollout:
         if total is None:
             text = f"there is no rate to {value.currency} to value what the version did today"
             return denied(self.name, "no_fx_rate", text)
-        before = multiply(own.amount, value.rate) if own is not None else ZERO
+        before = multiply(own.amount, value.rate) if own is not None else value_before(intent, value.rate)
         try:
             added = max(ZERO, subtract(value.amount, before))
             # A held order that is approved counts already; its own value does not count twice.

@@ -49,6 +49,8 @@ class _Measured(msgspec.Struct, frozen=True):
     without: Decimal
     currency: str
     unit: Decimal
+    always: Decimal = ZERO
+    """The quantity that adds no exposure."""
 
 
 class _ExposureRule:
@@ -95,7 +97,7 @@ class _ExposureRule:
         """PASS up to and at the limit."""
         if found.exposure <= limit:
             return kept(self.name, found.exposure, limit, found.currency, inputs)
-        room = at_most(intent, subtract(limit, found.without), found.unit)
+        room = at_most(intent, subtract(limit, found.without), found.unit, found.always)
         text = f"a {self.word} exposure of"
         return overstepped(self.name, text, found.exposure, limit, found.currency, inputs, room)
 
@@ -144,8 +146,9 @@ class GrossExposure(_ExposureRule):
         if isinstance(limit, Missing):
             return limit.denies(self.name)
         # A part of the order that closes the other side costs no exposure.
-        without = add(found.gross, multiply(subtract(on_side(own, request.side), before), unit))
-        measured_now = _Measured(add(found.gross, multiply(added, unit)), without, currency, unit)
+        always = subtract(before, on_side(own, request.side))
+        without = subtract(found.gross, multiply(always, unit))
+        measured_now = _Measured(add(found.gross, multiply(added, unit)), without, currency, unit, always)
         return self.verdict(intent, measured_now, limit, inputs)
 
 

@@ -34,6 +34,10 @@ class FlowLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_orders: Annotated[
         int, described("How many have to go out within a minute before the ratio counts", "orders/min", ge=1)
     ] = 20
+    count_foreign: Annotated[
+        bool,
+        described("Whether orders count that turned up at the broker; not for accounts that are traded elsewhere too"),
+    ] = True
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -50,11 +54,12 @@ State = Recent[AccountId, Flow]
 class FlowMonitor:
     """Finds accounts from which more orders go out than came in, as a router does that runs wild.
 
-    Out are the orders and changes that were sent, and the orders that turned up at the broker without having been
-    placed here. In are changes when they were asked for, and accepted orders when they are sent: one that was queued
-    or held for long is not one too many. Cancels count on neither side. Within a minute, in slots of a second. The
-    trigger comes with the very order that is too many, in its transaction, and again while it lasts; it is for the
-    account alone. State: for each account two rates of a minute and a number.
+    Out are the orders and changes that were sent, and, with `count_foreign`, the orders that turned up at the broker
+    without having been placed here, those of an account's first connection too. In are changes when they were asked
+    for, and accepted orders when they are sent: one that was queued or held for long is not one too many. Cancels count
+    on neither side. Within a minute, in slots of a second. The trigger comes with the very order that is too many, in
+    its transaction, and again while it lasts; it is for the account alone. State: for each account two rates of a
+    minute and a number.
     """
 
     name: ClassVar[str] = "flow_monitor"
@@ -78,6 +83,7 @@ class FlowMonitor:
     def __init__(self, params: FlowLimits, scope: Scope) -> None:
         self.most = params.max_ratio
         self.least = params.min_orders
+        self.is_foreign_counted = params.count_foreign
         self.scope = scope
 
     def initial_state(self) -> State:
@@ -88,6 +94,8 @@ class FlowMonitor:
         """The flows after the event, and the trigger when it sent one order too many."""
         account_id = event.event.account_id
         if account_id is None or self.scope.account_id not in (None, account_id):
+            return state, ()
+        if not self.is_foreign_counted and isinstance(event.event, ev.OrderAdopted):
             return state, ()
         flow = _of(state, account_id)
         after = _after(flow, event)

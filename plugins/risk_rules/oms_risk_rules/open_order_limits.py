@@ -10,9 +10,10 @@ from oms_kernel.contracts.plugin import described
 from oms_kernel.contracts.rules import OrderIntent, RuleView, Usage
 from oms_kernel.domain.decision import Verdict, passed
 from oms_kernel.domain.lifecycle import RequestKind
-from oms_kernel.domain.money import add, multiply, subtract
+from oms_kernel.domain.money import ZERO, add, multiply, subtract
 from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_risk_rules.measuring import Per, measured, parts
+from oms_risk_rules.reach import on_side
 from oms_risk_rules.room import at_most, kept, overstepped
 from oms_risk_rules.used import used
 from oms_risk_rules.valuation import MIXED_CURRENCIES, Missing, rate_of, shown
@@ -133,7 +134,10 @@ class OpenOrderValue:
         observed = add(open_value, added)
         if observed <= self.limit:
             return kept(self.name, observed, self.limit, currency, inputs)
-        room = at_most(intent, subtract(self.limit, open_value), unit) if unit else ""
+        closing = max(
+            on_side(view.worst_case(request.account_id, request.instrument_id), request.side).copy_negate(), ZERO
+        )
+        room = at_most(intent, subtract(self.limit, open_value), unit, closing)
         return overstepped(self.name, "open orders worth", observed, self.limit, currency, inputs, room)
 
     def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:

@@ -14,8 +14,8 @@ from oms_kernel.domain.scope import Scope
 from oms_kernel.recent import Recent
 from oms_risk_rules.order_value import rate_into
 
-HORIZON = timedelta(days=3)
-"""Longer than any risk day."""
+HORIZON = timedelta(hours=26)
+"""Longer than any risk day, one on which clocks are set back included."""
 
 VersionDay = tuple[str, str]
 """Version and risk day, ISO."""

@@ -10,15 +10,15 @@ from oms_risk_rules.valuation import figure
 NOTHING_BUT_REDUCING = "only an order that reduces the position"
 
 
-def at_most(intent: OrderIntent, room: Decimal, unit_value: Decimal, free: Decimal = ZERO) -> str:
-    """The largest quantity that would pass, in whole lots: `room` / `unit_value`, and `free` that costs no room.
+def at_most(intent: OrderIntent, room: Decimal, unit_value: Decimal, always: Decimal = ZERO) -> str:
+    """The largest quantity that would pass, in whole lots: `room` / `unit_value`, or `always`, which needs no room.
 
     Of a modified order it is the new total.
     """
     order = intent.replaces
     lot = intent.instrument.lot_size
-    most = EXACT.divide_int(add(multiply(free, unit_value), room), multiply(unit_value, lot)) if unit_value else ZERO
-    quantity = multiply(most, lot)
+    lots = EXACT.divide_int(room, multiply(unit_value, lot)) if unit_value else ZERO
+    quantity = multiply(max(lots, EXACT.divide_int(always, lot)), lot)
     if order is not None and quantity > ZERO:
         quantity = add(quantity, order.filled_quantity)
     return f"a quantity of at most {to_text(quantity)}" if quantity > ZERO else NOTHING_BUT_REDUCING

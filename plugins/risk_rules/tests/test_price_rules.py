@@ -287,7 +287,7 @@ def test_the_average_is_the_same_when_it_is_built_from_its_horizon_only(scene: S
     rule = made(CollarOverTime)
     for price in (90, 95, 100, 101):
         scene.accept(scene.order(limit_price=price))
-        scene.wait(minutes=31)
+        scene.wait(minutes=4)
     scene.accept(scene.order(limit_price="100"))
     intent, view = scene.intent(scene.order(limit_price="103"))
     state = rule.initial_state()

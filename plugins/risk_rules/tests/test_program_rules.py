@@ -141,6 +141,16 @@ def test_terms_that_were_lowered_give_nothing_back(scene: Scene) -> None:
     assert (verdict.outcome, verdict.observed) == (Outcome.DENY, Decimal(10_100))
 
 
+def test_new_terms_of_yesterdays_order_count_with_what_they_add(scene: Scene) -> None:
+    order = scene.accept(by(scene, quantity=90))
+    scene.wait(hours=13)
+    scene.quote()
+    rule = rollout(max_notional_per_day=1_000)
+    verdict = scene.judge_replace(rule, order, quantity=100)
+    assert (verdict.outcome, verdict.observed) == (Outcome.PASS, Decimal(1_000))
+    assert scene.judge_replace(rule, order, quantity=101).outcome is Outcome.DENY
+
+
 def test_a_held_order_that_is_approved_counts_once(scene: Scene) -> None:
     order = scene.accept(by(scene), held=True)
     rule = rollout(max_orders_per_day=1, max_notional_per_day=10_000)

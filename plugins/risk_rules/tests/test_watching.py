@@ -467,6 +467,12 @@ def test_few_orders_make_no_flow(scene: Scene) -> None:
     assert len(scene.watch(monitor(FlowMonitor))) == 1
 
 
+def test_an_account_that_is_traded_elsewhere_too_may_leave_those_orders_out(scene: Scene) -> None:
+    adopt(scene, 50)
+    watching = monitor(FlowMonitor, count_foreign=False)
+    assert (scene.watch(watching), scene.triggers(watching)) == ((), ())
+
+
 def test_a_minute_later_it_is_forgotten(scene: Scene) -> None:
     adopt(scene, 20)
     scene.wait(seconds=59)
