@@ -5,6 +5,12 @@ from decimal import Decimal
 import pytest
 
 from oms_app.bootstrap import build_services
+from oms_app.flow.audit import CLI, Actor, cli_actor
+from oms_app.flow.limit_file import document_of
+from oms_app.flow.principal import Principal
+from oms_app.flow.scopes import Scope
+from oms_app.flow.tenancy import NewTenant
+from oms_app.store.platform import PLATFORM_TENANT
 from tests.api.desk import PASSWORD, Desk
 from tests.broker_side import BrokerSide
 
@@ -111,3 +117,53 @@ def test_a_key_that_another_process_revokes_places_no_order_any_more(postgres_de
     cancel = f"/api/v1/orders/{placed.json['order_id']}/cancel"
     assert desk.send("POST", cancel, key=made.api_key).status_code == 401
     assert desk.event_count() == before
+
+
+def test_limits_of_a_tenant_and_of_the_firm_are_applied_together_on_postgresql(postgres_desk: Desk) -> None:
+    desk = postgres_desk
+    services = desk.services
+    slug = services.tenancy.get(desk.tenant_id).slug
+    other = services.tenancy.create(cli_actor(), NewTenant(name="Other", slug="other-desk"))
+    text = f"""
+firm: {{limits: [{{name: House, rule: max_order_quantity, params: {{max_quantity: 400}}}}]}}
+tenants:
+  {slug}: {{limits: [{{name: Own, rule: max_order_quantity, account: Paper, params: {{max_quantity: 300}}}}]}}
+  other-desk:
+    settings: {{required_limits: [max_position], second_person_limits: true}}
+    limits: [{{name: Theirs, rule: max_position, params: {{max_quantity: 1}}}}]
+"""
+    operator = Principal(principal_id=CLI, tenant_id=PLATFORM_TENANT, scopes=frozenset(str(scope) for scope in Scope))
+
+    def apply(*, dry_run: bool) -> list[int]:
+        applied = services.limit_files.apply(
+            operator, cli_actor(), document_of(text), tenant_id=None, dry_run=dry_run, is_operator=True
+        )
+        return [len(one.edits) for one in applied]
+
+    assert apply(dry_run=True) == [1, 1, 2]
+    assert apply(dry_run=False) == [1, 1, 2]
+    assert apply(dry_run=False) == [0, 0, 0]
+    own = {one["name"]: one["level"] for one in desk.send("GET", "/api/v1/risk/limits").json["items"]}
+    assert own == {"House": "FIRM", "Own": "ACCOUNT"}
+    assert desk.place(quantity="301").status_code == 422
+    (limit,) = desk.send("GET", "/api/v1/risk/limits?level=ACCOUNT").json["items"]
+    tighter = desk.send("PATCH", f"/api/v1/risk/limits/{limit['limit_id']}", {"params": {"max_quantity": "200"}})
+    assert tighter.status_code == 200, tighter.json
+    assert desk.place(quantity="201").status_code == 422
+    assert services.tenancy.settings(other.tenant_id).required_limits == ("max_position",)
+    assert desk.send("GET", "/api/v1/risk/usage").status_code == 200
+    asked = services.limit_files.apply(
+        operator,
+        cli_actor(),
+        document_of(text.replace("max_quantity: 1}", "max_quantity: 2}")),
+        tenant_id=None,
+        dry_run=False,
+        reason="More",
+        is_operator=True,
+    )
+    assert [len(one.waiting) for one in asked] == [0, 0, 1]
+    theirs = Principal(principal_id="user:second", tenant_id=other.tenant_id, scopes=operator.scopes)
+    approved = services.limit_changes.approve(theirs, Actor("user:second"), asked[2].change_id, "Yes")
+    assert approved.status == "APPROVED"
+    (stored,) = [one for one in services.limits.list(theirs) if one.limit.name == "Theirs"]
+    assert stored.limit.params == {"max_quantity": 2}
