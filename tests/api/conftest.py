@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,14 +75,14 @@ def postgres_desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 @contextmanager
-def opened(migrated_file: Path, folder: Path) -> Iterator[Desk]:
+def opened(migrated_file: Path, folder: Path, **settings: Any) -> Iterator[Desk]:
     """A tenant that can trade, on the real services of one process and a fresh database."""
-    with serving(copied(migrated_file, folder), folder) as made:
+    with serving(copied(migrated_file, folder), folder, **settings) as made:
         yield made
 
 
 @contextmanager
-def serving(database_url: str, folder: Path) -> Iterator[Desk]:
+def serving(database_url: str, folder: Path, **more: Any) -> Iterator[Desk]:
     """A tenant that can trade, on the real services of one process."""
     settings = Settings(
         home=folder,
@@ -92,6 +93,7 @@ def serving(database_url: str, folder: Path) -> Iterator[Desk]:
         argon2_parallelism=1,
         rate_limit_per_s=100_000.0,
         rate_limit_burst=100_000,
+        **more,
     )
     services = build_services(settings)
     try:

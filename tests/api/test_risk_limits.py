@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +344,22 @@ def test_a_required_limit_that_is_missing_denies_and_an_unknown_one_cannot_be_re
     assert (by_key.status_code, by_key.json["code"]) == (403, "step_up_required")
     assert people.send(admin, "PUT", path, {}).json["required_limits"] == []
     assert desk.client.delete(f"{LIMITS}/{made.json['limit_id']}", headers=desk.person()).status_code == 200
+
+
+def test_the_sizes_of_the_environment_are_limits_of_the_firm_without_a_row(migrated_file: Path, tmp_path: Path) -> None:
+    sizes = {"risk_max_order_size": Decimal(30), "risk_max_position_size": Decimal(50)}
+    with opened(migrated_file, tmp_path, **sizes) as desk:
+        listed = {one["limit_id"]: one for one in desk.send("GET", f"{LIMITS}?level=FIRM").json["items"]}
+        assert set(listed) == {"env:RISK_MAX_ORDER_SIZE", "env:RISK_MAX_POSITION_SIZE"}
+        assert listed["env:RISK_MAX_ORDER_SIZE"]["params"] == {"max_quantity": "30"}
+        denied = desk.place(quantity="31")
+        (verdict,) = [one for one in denied.json["verdicts"] if one["outcome"] == "DENY"]
+        assert (denied.status_code, verdict["limit_id"], verdict["scope"]) == (422, "env:RISK_MAX_ORDER_SIZE", "FIRM")
+        assert desk.place(quantity="30").status_code == 201
+        denied = desk.place(quantity="21")
+        (verdict,) = [one for one in denied.json["verdicts"] if one["outcome"] == "DENY"]
+        assert (denied.status_code, verdict["limit_id"]) == (422, "env:RISK_MAX_POSITION_SIZE")
+        assert desk.send("POST", LIMITS, {**QUANTITY, "name": "wider"}).status_code == 201
+        assert desk.place(quantity="31").status_code == 422
+        position = desk.send("GET", f"{RISK}/usage?rule=max_position").json["items"][0]
+        assert (position["limit_id"], position["used"]) == ("env:RISK_MAX_POSITION_SIZE", "30")

@@ -16,7 +16,7 @@ from oms_kernel.domain.scope import Scope
 
 _STRICTNESS = (RuleSeverity.SHADOW, RuleSeverity.SOFT, RuleSeverity.HARD)
 _LOWER_IS_TIGHTER = ("max_", "per_")
-_HIGHER_IS_TIGHTER = ("min_",)
+"""How parameters begin of which less denies more. Of `min_...` nothing follows: a larger count to begin at is looser."""
 _IDS = ("account_id", "strategy_id", "instrument_id")
 
 
@@ -67,9 +67,7 @@ def _is_looser(name: str, before: LimitDraft, after: LimitDraft) -> bool:
         return True
     if was == becomes:
         return False
-    if name.startswith(_LOWER_IS_TIGHTER):
-        return becomes > was
-    return not (name.startswith(_HIGHER_IS_TIGHTER) and becomes > was)
+    return becomes > was or not name.startswith(_LOWER_IS_TIGHTER)
 
 
 def _number(value: Any) -> Decimal | None:
