@@ -46,8 +46,8 @@ class ControlledRollout:
     `manual_too`), one that is not listed with `version_not_approved`. Beyond its stage: `instrument_not_in_stage`,
     `venue_not_in_stage`, `orders_per_day`, `notional_per_day`. A day is the account's risk day; what all accounts under
     the limit did with the version counts together, at the prices at which it was accepted and present rates, new terms
-    with what they added on the day of their order. A modification is no further order and only its increase counts; a liquidation passes. No
-    price or rate where a value is limited: `no_price`, `no_fx_rate`.
+    with what they added, on the day of their order. A modification is no further order and only its increase counts; a
+    liquidation passes. No price or rate where a value is limited: `no_price`, `no_fx_rate`.
     """
 
     name: ClassVar[str] = "controlled_rollout"

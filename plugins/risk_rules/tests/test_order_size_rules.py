@@ -177,6 +177,8 @@ def test_new_terms_are_a_basket_of_their_own_and_may_shrink(scene: Scene) -> Non
     assert scene.judge_replace(rule, order, quantity=11).outcome is Outcome.DENY
     large = scene.accept(scene.order(quantity=50, limit_price="100"))
     assert scene.judge_replace(rule, large, quantity=40).outcome is Outcome.PASS
+    assert scene.judge_replace(rule, large, quantity=100, limit_price="50").outcome is Outcome.PASS
+    assert scene.judge_replace(rule, large, quantity=100, limit_price="50.01").outcome is Outcome.DENY
 
 
 def test_a_basket_denial_says_what_would_pass(scene: Scene) -> None:

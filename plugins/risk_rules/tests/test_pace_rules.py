@@ -152,7 +152,7 @@ def test_a_duplicate_is_told_how_to_say_that_it_is_meant(scene: Scene) -> None:
     scene.accept(scene.order())
     verdict = scene.wait(seconds=1).judge(made(DuplicateOrder), scene.order())
     assert verdict.would_pass == "the same order with allow_duplicate, or later"
-    assert (verdict.observed, verdict.headroom) == (Decimal(1), Decimal(-4))
+    assert (verdict.code, verdict.observed, verdict.headroom) == ("duplicate_order", Decimal(1), Decimal(-4))
 
 
 def test_a_held_order_is_not_its_own_duplicate_when_it_is_approved(scene: Scene) -> None:

@@ -58,6 +58,8 @@ def test_a_collar_in_ticks_below_at_and_above(scene: Scene, side: Side, price: s
     scene.quote("100", "100")
     verdict = scene.judge(made(PriceCollar, max_deviation_ticks=5), scene.order(side, limit_price=price))
     assert (verdict.outcome, verdict.unit) == (outcome, "ticks")
+    assert bool(verdict.would_pass) is (outcome == "DENY")
+    assert verdict.code == ("price_collar" if outcome == "DENY" else "")
 
 
 def test_of_percent_and_ticks_the_narrower_holds(scene: Scene) -> None:
@@ -283,11 +285,12 @@ def test_market_orders_count_at_the_quote(scene: Scene) -> None:
     assert scene.judge(made(CollarOverTime), scene.order()).outcome is Outcome.PASS
 
 
-def test_the_average_is_the_same_when_it_is_built_from_its_horizon_only(scene: Scene) -> None:
-    rule = made(CollarOverTime)
+@pytest.mark.parametrize("window_s", [60, 3600])
+def test_the_average_is_the_same_when_it_is_built_from_its_horizon_only(scene: Scene, window_s: int) -> None:
+    rule = made(CollarOverTime, window_s=window_s)
     for price in (90, 95, 100, 101):
         scene.accept(scene.order(limit_price=price))
-        scene.wait(minutes=4)
+        scene.wait(minutes=16)
     scene.accept(scene.order(limit_price="100"))
     intent, view = scene.intent(scene.order(limit_price="103"))
     state = rule.initial_state()

@@ -130,7 +130,8 @@ def test_new_terms_count_with_what_they_add(scene: Scene) -> None:
     assert scene.judge_replace(rule, order, quantity=100).outcome is Outcome.PASS
     assert scene.judge_replace(rule, order, quantity=101).code == "notional_per_day"
     order = scene.replace(order, quantity=100)
-    assert scene.judge_replace(rule, order, quantity=101).outcome is Outcome.DENY
+    verdict = scene.judge_replace(rule, order, quantity=101)
+    assert (verdict.outcome, verdict.observed) == (Outcome.DENY, Decimal(10_100))
     assert scene.judge_replace(rule, order, quantity=10).outcome is Outcome.PASS
 
 
@@ -281,7 +282,8 @@ def test_modifying_a_child_upwards_is_judged_and_downwards_passes(
     assert scene.judge_replace(guard, working, quantity=50).outcome is Outcome.PASS
     verdict = scene.judge_replace(guard, working, quantity=51)
     assert (verdict.outcome, verdict.would_pass) == (Outcome.DENY, "a quantity of at most 50")
-    assert scene.judge_replace(guard, working, quantity=20).outcome is Outcome.PASS
+    scene.replace(parent, quantity=70)
+    assert scene.judge_replace(guard, working, quantity=25).outcome is Outcome.PASS
 
 
 def test_the_parents_own_quantity_may_not_fall_below_its_children(
