@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from oms_app.flow.consequences import overstep
@@ -14,11 +15,11 @@ from oms_app.store import monitoring_rounds
 from oms_app.store.monitoring_rounds import RoundRow
 from oms_kernel.contracts.rules import Trigger
 from oms_kernel.domain.controls import Action, Category
-from oms_kernel.domain.ids import AccountId, InstrumentId, LedgerId, TenantId
+from oms_kernel.domain.ids import AccountId, EventId, InstrumentId, LedgerId, TenantId
 from oms_kernel.domain.scope import Scope as LimitScope
 from oms_kernel.terms import Terms
 from tests.api.conftest import opened
-from tests.api.desk import Desk
+from tests.api.desk import PASSWORD, Desk
 
 Shown = dict[str, Any]
 
@@ -214,3 +215,21 @@ def test_the_last_round_of_monitoring_is_shown_to_its_tenant_only(desk: Desk) ->
     assert shown["age_ms"] >= 0
     with desk.services.store.read_unit(TenantId(desk.ids["tenant_id"])) as unit:
         assert monitoring_rounds.list_rounds(unit, TenantId(str(uuid.uuid4()))) == []
+
+
+# Personal data ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("home", ["desk", pytest.param("postgres_desk", marks=pytest.mark.integration)])
+def test_an_erasure_takes_a_persons_notes_and_leaves_those_of_others(home: str, request: pytest.FixtureRequest) -> None:
+    desk: Desk = request.getfixturevalue(home)
+    anna = desk.services.identity.create_user("anna@example.com", PASSWORD, desk.tenant_id, "COMPLIANCE")
+    case = breached(desk, category=Category.SURVEILLANCE)
+    principal = msgspec.structs.replace(desk.principal, principal_id=f"user:{anna}")
+    ledger_id = LedgerId(desk.ids["ledger_id"])
+    desk.services.breaches.note(principal, ledger_id, EventId(case), Category.SURVEILLANCE, "anna wrote this")
+    path = f"/api/v1/compliance/alerts/{case}"
+    desk.send("POST", path + "/notes", {"text": "somebody else wrote that"})
+    assert desk.send("DELETE", f"/api/v1/users/{anna}/personal-data").status_code == 204
+    notes = [note["text"] for note in desk.send("GET", path).json["notes"]]
+    assert notes == ["", "somebody else wrote that"]

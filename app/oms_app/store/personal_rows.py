@@ -5,13 +5,15 @@ What stays after an erasure are the opaque id, which the logs name, and an addre
 
 from typing import Any
 
-from sqlalchemy import Select, Table, cast, delete, or_, select, update
+from sqlalchemy import Select, String, Table, cast, delete, literal, or_, select, update
 
 from oms_app.store import person_texts
+from oms_app.store.queries.breaches import NOTE
 from oms_app.store.rows import scope_of
 from oms_app.store.tables import (
     API_KEYS,
     AUDIT_ENTRIES,
+    EVENT_LOG,
     INVITATIONS,
     KNOWN_DEVICES,
     MEMBERSHIPS,
@@ -25,7 +27,15 @@ from oms_app.store.tables import (
     USERS,
 )
 from oms_app.store.unit_of_work import RowsUnit
-from oms_kernel.domain.events import BreakResolved, HoldReleased, OrderAccepted, OrderDenied, PersonResolved
+from oms_kernel.domain.events import (
+    BreachAssigned,
+    BreachClosed,
+    BreakResolved,
+    HoldReleased,
+    OrderAccepted,
+    OrderDenied,
+    PersonResolved,
+)
 
 NOWHERE = "invalid"
 """A top-level domain that never exists."""
@@ -35,6 +45,7 @@ TAGS = "tags"
 """The kind of text that an order's tags are."""
 _PLACING = (OrderAccepted.kind, OrderDenied.kind)
 _SETTLING = (PersonResolved.kind, HoldReleased.kind)
+_HANDLING = (BreachAssigned.kind, BreachClosed.kind)
 _SECRET = frozenset({"password_hash", "refresh_hash", "previous_hash"})
 
 
@@ -157,19 +168,27 @@ def scrub_in_tenant(unit: RowsUnit, user_id: str, email: str) -> int:
 
 
 def _texts_of(unit: RowsUnit, user_id: str) -> Select[Any]:
-    """The free texts that a person wrote: tags of orders that the person placed, reasons of what the person settled."""
+    """The free texts that a person wrote: tags of orders, reasons of what was settled, notes on breaches."""
     tenant_id, entries, texts = scope_of(unit), AUDIT_ENTRIES.c, ORDER_TEXTS.c
     own = (entries.tenant_id == tenant_id) & (entries.actor == person_of(user_id))
     placed = select(entries.order_id).where(own, entries.kind.in_(_PLACING), entries.order_id.is_not(None))
     settled = select(entries.order_id).where(own, entries.kind.in_(_SETTLING))
     broken = select(entries.object_id).where(own, entries.kind == BreakResolved.kind, entries.object_id.is_not(None))
+    handling = own & entries.kind.in_(_HANDLING)
+    handled = select(entries.object_id).where(handling, entries.object_id.is_not(None))
+    log = EVENT_LOG.c
+    noted = select(literal(NOTE) + cast(log.event_id, String)).where(
+        log.tenant_id == tenant_id, log.ledger_id == entries.ledger_id, log.seq == entries.seq, handling
+    )
     if unit.connection.dialect.name == "postgresql":
         broken = select(cast(broken.subquery().c.object_id, ORDER_TEXTS.c.order_id.type))
+        handled = select(cast(handled.subquery().c.object_id, ORDER_TEXTS.c.order_id.type))
     return select(ORDER_TEXTS).where(
         texts.tenant_id == tenant_id,
         or_(
             (texts.kind == TAGS) & texts.order_id.in_(placed),
             (texts.kind != TAGS) & or_(texts.order_id.in_(settled), texts.order_id.in_(broken)),
+            texts.order_id.in_(handled) & texts.kind.in_(noted),
         ),
     )
 

@@ -17,7 +17,8 @@ from oms_kernel.domain.controls import Category
 from oms_kernel.domain.events import LimitBreached, decode_event
 from oms_kernel.domain.ids import EventId, TenantId
 
-_NOTE = "n:"
+NOTE = "n:"
+"""How the kind of a note begins; the id of its event follows."""
 
 
 class BreachFilter(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ class BreachNote(msgspec.Struct, frozen=True):
 
 def note_kind(event_id: EventId) -> str:
     """The kind under which a note stands beside the log, under its breach's id."""
-    return f"{_NOTE}{event_id}"
+    return f"{NOTE}{event_id}"
 
 
 def list_breaches(unit: RowsUnit, filters: BreachFilter, paging: Paging) -> Page[BreachView]:
@@ -98,9 +99,9 @@ def breach_notes(unit: RowsUnit, breach_id: str) -> list[BreachNote]:
     query = select(ORDER_TEXTS).where(columns.tenant_id == scope_of(unit), columns.order_id == breach_id)
     rows = unit.connection.execute(query.order_by(columns.created_at, columns.kind))
     return [
-        BreachNote(event_id=row.kind.removeprefix(_NOTE), text=row.text, written_at=row.created_at)
+        BreachNote(event_id=row.kind.removeprefix(NOTE), text=row.text, written_at=row.created_at)
         for row in rows
-        if row.kind.startswith(_NOTE)
+        if row.kind.startswith(NOTE)
     ]
 
 
