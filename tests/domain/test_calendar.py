@@ -108,3 +108,82 @@ def test_the_risk_day_follows_the_accounts_zone_and_roll(at: datetime, zone: str
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         ALWAYS_OPEN.is_open(datetime(2026, 3, 2))  # noqa: DTZ001
+
+
+TOKYO = Calendar(
+    name="tokyo",
+    time_zone="Asia/Tokyo",
+    weekdays=(1, 2, 3, 4, 5),
+    opens_at=time(9),
+    closes_at=time(15, 30),
+    break_from=time(11, 30),
+    break_until=time(12, 30),
+    late_opens={date(2026, 1, 5): time(10)},
+)
+
+
+def tokyo(month: int, day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, month, day, hour, minute, tzinfo=ZoneInfo("Asia/Tokyo"))
+
+
+@pytest.mark.parametrize(
+    ("at", "is_open"),
+    [
+        (tokyo(3, 2, 11, 29), True),
+        (tokyo(3, 2, 11, 30), False),
+        (tokyo(3, 2, 12, 29), False),
+        (tokyo(3, 2, 12, 30), True),
+        (tokyo(1, 5, 9, 59), False),
+        (tokyo(1, 5, 10), True),
+        (tokyo(1, 6, 9), True),
+    ],
+)
+def test_a_venue_is_closed_in_its_pause_and_before_it_opens_late(at: datetime, is_open: bool) -> None:
+    assert TOKYO.is_open(at) is is_open
+
+
+@pytest.mark.parametrize(
+    ("calendar", "at", "changes"),
+    [
+        (STOCKS, new_york(3, 2, 9), new_york(3, 2, 9, 30)),
+        (STOCKS, new_york(3, 2, 9, 30), new_york(3, 2, 16)),
+        (STOCKS, new_york(3, 6, 16), new_york(3, 9, 9, 30)),
+        (STOCKS, new_york(11, 27, 10), new_york(11, 27, 13)),
+        (STOCKS, new_york(12, 24, 17), new_york(12, 28, 9, 30)),
+        (FUTURES, new_york(3, 2, 16), new_york(3, 2, 17)),
+        (FUTURES, new_york(3, 2, 17), new_york(3, 2, 18)),
+        (FUTURES, new_york(3, 6, 17), new_york(3, 8, 18)),
+        (FOREX, new_york(3, 4, 12), new_york(3, 6, 17)),
+        (FOREX, new_york(3, 7, 12), new_york(3, 8, 17)),
+        (TOKYO, tokyo(3, 2, 9), tokyo(3, 2, 11, 30)),
+        (TOKYO, tokyo(3, 2, 12), tokyo(3, 2, 12, 30)),
+        (TOKYO, tokyo(3, 2, 13), tokyo(3, 2, 15, 30)),
+        (TOKYO, tokyo(1, 4, 12), tokyo(1, 5, 10)),
+        (ALWAYS_OPEN, datetime(2026, 3, 1, tzinfo=UTC), None),
+    ],
+)
+def test_a_venue_says_when_it_next_opens_or_closes(calendar: Calendar, at: datetime, changes: datetime | None) -> None:
+    found = calendar.next_change(at)
+    assert found == changes
+    if found is not None:
+        assert calendar.is_open(found) is not calendar.is_open(at)
+
+
+def test_a_venue_that_stays_closed_for_weeks_has_no_next_opening() -> None:
+    shut = msgspec.structs.replace(STOCKS, weekdays=())
+    assert shut.next_change(new_york(3, 2, 9)) is None
+
+
+def test_a_session_begins_the_evening_before_its_date_where_it_does() -> None:
+    assert FUTURES.session_open(date(2026, 3, 2)) == new_york(3, 1, 18)
+    assert STOCKS.session_open(date(2026, 3, 2)) == new_york(3, 2, 9, 30)
+    assert TOKYO.session_open(date(2026, 1, 5)) == tokyo(1, 5, 10)
+
+
+def test_holidays_are_known_up_to_a_day_or_for_ever() -> None:
+    bounded = msgspec.structs.replace(STOCKS, known_until=date(2026, 12, 31))
+    assert bounded.is_known(date(2026, 12, 31))
+    assert not bounded.is_known(date(2027, 1, 1))
+    assert STOCKS.is_known(date(2999, 1, 1))
+    assert STOCKS.is_session(date(2026, 12, 24))
+    assert not STOCKS.is_session(date(2026, 12, 25))

@@ -149,9 +149,12 @@ def _made(library: Any, code: str, first: date, last: date) -> tuple[Any, date]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the library warns of is between it and its own libraries
         try:
-            bound = _bound(library.get_calendar(code, start=first.isoformat()))
+            source = library.get_calendar(code, start=first.isoformat())  # a year ahead of today, where that is known
+            bound = _bound(source)
             last = last if bound is None else min(last, bound)
-            return library.get_calendar(code, start=first.isoformat(), end=last.isoformat()), last
+            if source.last_session.date() < last:
+                source = library.get_calendar(code, start=first.isoformat(), end=last.isoformat())
+            return source, last
         except ValueError as error:
             raise InvalidRequest(f"{code}: {error}"[:LONGEST_REASON], field="from") from None
 
