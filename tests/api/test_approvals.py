@@ -298,6 +298,25 @@ def test_a_preview_tells_the_brokers_fee_where_it_is_known(desk: Desk) -> None:
     assert (selling["fee"], selling["cash_needed"]) == ("2", "2")
 
 
+def test_a_connector_that_cannot_estimate_costs_nothing_but_the_figures(desk: Desk) -> None:
+    with desk.services.store.tenant_unit(desk.tenant_id) as unit:
+        own = tables.BROKER_CONNECTIONS.c.tenant_id == desk.tenant_id
+        wild = {"fees": {"kind": "wild"}}
+        unit.connection.execute(update(tables.BROKER_CONNECTIONS).where(own).values(params=wild, updated_at=unit.now))
+    preview = desk.send("POST", "/api/v1/orders/preview", desk.order()).json
+    assert (preview["would_be"], preview["fee"], preview["margin"]) == ("ACCEPTED", None, None)
+    assert "could not estimate" in preview["cost_source"]
+    assert preview["cash_needed"] == "995"
+
+
+def test_without_a_price_a_preview_says_what_it_does_not_know(desk: Desk) -> None:
+    body = desk.order(symbol="LOTS", quantity="100", order_type="MARKET", limit_price=None)
+    preview = desk.send("POST", "/api/v1/orders/preview", body).json
+    assert preview["reservation"] == {"price": None, "source": "none", "quote_at": None}
+    assert [preview[name] for name in ("value", "base_value", "fee", "cash_needed")] == [None] * 4
+    assert "no price" in preview["cost_source"]
+
+
 def test_new_terms_can_be_tried_too(desk: Desk) -> None:
     order = desk.place(quantity="50").json
     desk.fill(order, "20", "99.50")

@@ -30,6 +30,7 @@ from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.errors import InvalidRequest, KernelError
 from oms_kernel.domain.ids import ClientOrderId, ExecId, StrategyId, wire_id
 from oms_kernel.domain.instrument import AssetClass
+from oms_kernel.domain.lifecycle import RequestKind
 from oms_kernel.domain.order import Order, OrderType, Product, Side, TimeInForce
 from oms_kernel.domain.scope import Scope
 from oms_kernel.engine import NewTerms
@@ -227,7 +228,7 @@ class Day:
         """Any order that a caller could send, good, strange or bad."""
         pick = self.random
         symbol = pick.choices(("ACME", "BETA", "EURO", "DARK", "EURUSD", "NONE"), (50, 25, 12, 6, 5, 2))[0]
-        side = pick.choice((Side.BUY, Side.BUY, Side.SELL))
+        side = pick.choice((Side.BUY, Side.SELL))
         order_type = pick.choices((OrderType.LIMIT, OrderType.MARKET, OrderType.STOP), (70, 22, 8))[0]
         around = PRICES.get(symbol, Decimal(100)) * (1 + Decimal(pick.randint(-80, 80)) / 1000)
         price = around.quantize(Decimal("0.01"))
@@ -277,6 +278,8 @@ class Day:
             self.trading.quote(symbol, (PRICES[symbol] * (1 + step)).quantize(Decimal("0.01")))
         elif chance < 0.62:
             self._release()
+        elif chance < 0.64:
+            self.trading.amendment.cancel_all(self.trading.principal)
 
     def _release(self) -> None:
         """A person closes what was overstepped and lets trade again."""
@@ -308,7 +311,13 @@ class Day:
 
         sent = self.trading.in_turn(lambda turn: submission.next_intents(turn, CONNECTION, 1, CAPABILITIES, prepare))
         for intent in sent:
-            if intent.command.kind.value != "PLACE" or self.random.random() < 0.3:
+            command = intent.command
+            named: dict[str, Any] = {"broker_account_id": BROKER_ACCOUNT_ID, "broker_at": self.trading.now}
+            if command.kind is not RequestKind.PLACE:
+                self._hear(_answer(intent, named))
+                continue
+            if self.random.random() < 0.3:
+                self._hear(br.Acknowledged(wire_id=intent.identity.wire_id, **named))
                 continue
             self._executions += 1
             filled = br.Filled(
@@ -322,7 +331,19 @@ class Day:
                 price=intent.command.limit_price or PRICES.get(intent.command.instrument.symbol, Decimal(100)),
                 fee=Decimal("0.10"),
             )
-            self.trading.in_turn(lambda turn, told=filled: booking.book(turn, CONNECTION, [told]))
+            self._hear(filled)
+
+    def _hear(self, report: br.AnyReport) -> None:
+        self.trading.in_turn(lambda turn: booking.book(turn, CONNECTION, [report]))
+
+
+def _answer(intent: br.Intent, named: dict[str, Any]) -> br.AnyReport:
+    """The broker does what a cancel or change asks."""
+    command = intent.command
+    if command.kind is RequestKind.CANCEL:
+        return br.Canceled(wire_id=command.wire_id, **named)
+    terms = {"limit_price": command.limit_price, "stop_price": command.stop_price, **named}
+    return br.Replaced(wire_id=intent.identity.wire_id, quantity=command.quantity, **terms)
 
 
 __all__ = ["LEDGER", "TENANT", "Day", "Ruled", "every_rule", "limits", "plugins"]
