@@ -47,9 +47,11 @@ def _comparable(value: Any) -> Any:
         return {key: _comparable(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_comparable(member) for member in value]
-    if type(value).__eq__ is not object.__eq__ or callable(value):
+    kind: Any = type(value)
+    plain: Any = object
+    if kind.__eq__ is not plain.__eq__ or callable(value):
         return value
-    return type(value).__qualname__, fields_of(value)
+    return kind.__qualname__, fields_of(value)
 
 
 def _entries(layer: Any) -> Any:
