@@ -27,13 +27,24 @@ class Asked(msgspec.Struct, frozen=True):
 
 def cancel_all_now(home: Path, account_id: str | None, connection_id: str | None) -> list[Asked]:
     """What every session process of this home did. Raises Unavailable when there is none."""
+    return _ask_all(home, {"command": "cancel_all", "account_id": account_id, "connection_id": connection_id})
+
+
+def halt_now(
+    home: Path, account_id: str | None, tenant_id: str | None, reason: str, *, cancel_working: bool
+) -> list[Asked]:
+    """What every session process of this home did: it lets nothing new out. Raises Unavailable when there is none."""
+    told = {"account_id": account_id, "tenant_id": tenant_id, "reason": reason, "cancel_working": cancel_working}
+    return _ask_all(home, {"command": "halt", **told})
+
+
+def _ask_all(home: Path, command: dict[str, Any]) -> list[Asked]:
     sockets = _sockets(home / "control")
     if not sockets:
         raise Unavailable(
             f"no session process listens in {home / 'control'}\n"
             "  fix: run this as the user and on the machine of `oms session`, with its OMS_HOME"
         )
-    command = {"command": "cancel_all", "account_id": account_id, "connection_id": connection_id}
     with ThreadPoolExecutor(max_workers=len(sockets)) as pool:
         asking = [pool.submit(_ask, process, path, command) for process, path in sorted(sockets.items())]
         return [one.result() for one in asking]

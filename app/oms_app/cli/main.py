@@ -10,6 +10,7 @@ from oms_app.cli.errors import EXIT_CODES
 COMMANDS = {
     "run": ("oms_app.cli.run:run", "Run the whole system on this machine until Ctrl-C."),
     "orders": ("oms_app.cli.orders:orders", "Place, list, show and cancel orders."),
+    "kill": ("oms_app.cli.kill:kill", "Stop trading: throw, list and release kill switches."),
     "positions": ("oms_app.cli.reading:positions", "Show what is held."),
     "accounts": ("oms_app.cli.reading:accounts", "List the trading accounts."),
     "instruments": ("oms_app.cli.reading:instruments", "List what can be traded, and say what is known of it."),

@@ -10,6 +10,8 @@ import click
 
 from oms_app.cli.breaches import breaches, monitoring
 from oms_app.cli.errors import CommandFailed
+from oms_app.cli.kill import kill
+from oms_app.cli.liquidations import liquidate
 from oms_app.cli.on_this_machine import services_here
 from oms_app.cli.output import json_option, print_table, show
 
@@ -37,6 +39,8 @@ def risk() -> None:
 
 risk.add_command(breaches)
 risk.add_command(monitoring)
+risk.add_command(kill)
+risk.add_command(liquidate)
 
 
 @risk.command()

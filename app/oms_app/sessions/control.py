@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from oms_kernel.domain.ids import AccountId, ConnectionId
+from oms_kernel.domain.ids import AccountId, ConnectionId, TenantId
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ class HaltAll(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """Let nothing new out from now on, until the switch that this becomes is released; cancel what works, if asked."""
 
     account_id: AccountId | None = None
+    tenant_id: TenantId | None = None
     connection_id: ConnectionId | None = None
     reason: str = ""
     cancel_working: bool = True

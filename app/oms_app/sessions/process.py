@@ -74,9 +74,8 @@ class Sessions:
             if asked.connection_id in (None, connection_id)
         ]
         if isinstance(asked, HaltAll):
-            told = (
-                runner.halt(asked.account_id, asked.reason, cancel_working=asked.cancel_working) for runner in runners
-            )
+            concerned = [one for one in runners if asked.tenant_id in (None, one.connection.tenant_id)]
+            told = (one.halt(asked.account_id, asked.reason, cancel_working=asked.cancel_working) for one in concerned)
             return list(await asyncio.gather(*told))
         return list(await asyncio.gather(*(runner.cancel_all(asked.account_id) for runner in runners)))
 

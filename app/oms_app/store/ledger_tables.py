@@ -360,6 +360,7 @@ KILL_SWITCH_EVENTS = tenant_table(
     Column("elapsed_ms", Integer),
     Column("recorded_at", UtcDateTime(), nullable=False),
     one_of("kind", SWITCH_EVENTS),
+    Index(None, "tenant_id", "account_id", "event_id"),
     key=["event_id"],
     audited=False,
 )

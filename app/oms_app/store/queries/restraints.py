@@ -56,7 +56,7 @@ class SwitchView(msgspec.Struct, frozen=True):
 
 
 class SwitchEventView(msgspec.Struct, frozen=True):
-    """One thing that happened to a kill switch, or a drill. orders, positions, elapsed_ms: of a drill only."""
+    """One thing that happened to a kill switch, or a drill. order_count, position_count, elapsed_ms: of a drill only."""
 
     event_id: str
     kind: str
@@ -67,8 +67,8 @@ class SwitchEventView(msgspec.Struct, frozen=True):
     trading_state: str | None
     reason_code: str
     principal: str
-    orders: int | None
-    positions: int | None
+    order_count: int | None
+    position_count: int | None
     elapsed_ms: int | None
     recorded_at: datetime
 

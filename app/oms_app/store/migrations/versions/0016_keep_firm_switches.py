@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 TABLES = ("dead_man_switches", "firm_switches")
-BY_ACCOUNT = {"kill_switches": "switch_id", "liquidations": "liquidation_id"}
+BY_ACCOUNT = {"kill_switch_events": "event_id", "kill_switches": "switch_id", "liquidations": "liquidation_id"}
 
 
 def upgrade() -> None:
