@@ -262,7 +262,8 @@ class Day:
 
     def active(self) -> list[Order]:
         """The orders that may still trade, in their order."""
-        return self.trading.in_turn(lambda turn: list(turn.batch.book.open_order_list()))
+        active: list[Order] = self.trading.in_turn(lambda turn: list(turn.batch.book.open_order_list()))
+        return active
 
     def happen(self) -> None:
         """Time passes; the broker takes, fills and ends orders; people cancel; quotes move."""
