@@ -99,6 +99,26 @@ def test_a_unit_on_the_same_machine_finds_both_clocks_together(scribe: Any) -> N
         assert unit.clock_offset == timedelta(0)
 
 
+def test_a_look_waits_for_no_lock_and_sees_what_is_committed(scribe: Any) -> None:
+    order = scribe.accepted()
+    scribe.write(order)
+    head = scribe.book.seq
+    with scribe.store.ledger_unit(scribe.tenant_id, scribe.ledger_id) as unit:
+        overlay, recorded = scribe.overlay(unit.now, scribe.intent(order))
+        unit.append(recorded, overlay)
+        with scribe.store.look_unit(scribe.tenant_id, scribe.ledger_id) as look:
+            assert (look.head, look.config_version) == (head, unit.config_version)
+            assert [one.seq for one in look.tail(0)] == list(range(1, head + 1))
+            assert list(look.tail(head)) == []
+            assert look.clock_offset is not None
+    for after in (0, head - 1, head):  # also from where an earlier look of this process ended
+        with scribe.store.look_unit(scribe.tenant_id, scribe.ledger_id) as look:
+            assert [one.seq for one in look.tail(after)] == list(range(after + 1, head + 2))
+    for tenant_id, ledger_id in ((str(uuid7()), scribe.ledger_id), (scribe.tenant_id, str(uuid7()))):
+        with pytest.raises(UnknownLedger), scribe.store.look_unit(tenant_id, ledger_id):
+            pass
+
+
 def test_a_ledger_of_another_tenant_is_unknown(scribe: Any) -> None:
     for tenant_id, ledger_id in ((str(uuid7()), scribe.ledger_id), (scribe.tenant_id, str(uuid7()))):
         with pytest.raises(UnknownLedger), scribe.store.ledger_unit(tenant_id, ledger_id):

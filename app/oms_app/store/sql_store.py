@@ -122,6 +122,7 @@ class SqlStore:
             unit = self._new_unit(connection, tenant_id, ledger_id)
             unit.look()
             yield unit
+        self._seen.note(ledger_id, unit.head, ())
 
     @contextmanager
     def tenant_unit(self, tenant_id: TenantId) -> Iterator[RowsUnit]:
