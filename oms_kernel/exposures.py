@@ -4,125 +4,21 @@ Sums are made once for each scope that is asked for, and follow the book from th
 of the batch changed is valued anew, nothing else. They are exact, so that following gives what a recount would give.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import NamedTuple
 
 from oms_kernel.contracts.rules import Exposures, OpenTotals, WorstCase
 from oms_kernel.domain.book import Book, BookKey, HoldingKey
 from oms_kernel.domain.ids import AccountId, InstrumentId
-from oms_kernel.domain.money import ZERO, add, multiply, quantise, subtract
+from oms_kernel.domain.money import ZERO, add, multiply, subtract
 from oms_kernel.domain.order import NET_BOOK, Order, Side
 from oms_kernel.domain.scope import Scope
 from oms_kernel.domain.totals import NO_REACH, NO_VALUE, NOTHING_OPEN, OpenQuantity, OpenValue, Reach, standing
+from oms_kernel.sums import NOTHING, OpenSums, Sums, Worth, kept, plus
 from oms_kernel.valuation import Valuation
 
-
-class Worth(NamedTuple):
-    """Of one holding in the base currency, worst case: its shares of the sums of the scope."""
-
-    gross: Decimal
-    long: Decimal
-    short: Decimal
-    high: Decimal
-    """With every open buy filled, signed."""
-    low: Decimal
-    """With every open sell filled, signed."""
-    held: Decimal
-    """The position alone, at its signed mark."""
-
-
-_NOTHING = Worth(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 MIXED = "one base currency of all accounts"
 """What is missing where the accounts of a scope are kept in several currencies."""
-
-
-class Sums:
-    """The worths of the holdings of one scope and their sums, as of a moment of the batch."""
-
-    __slots__ = ("missing", "parts", "seen", "seq", "total", "worths")
-
-    def __init__(self) -> None:
-        self.worths: dict[HoldingKey, Worth] = {}
-        self.missing: dict[HoldingKey, str] = {}
-        """Holdings that have no value -> the instrument or currency that has no price."""
-        self.total = _NOTHING
-        self.parts: dict[AccountId, Sums] = {}
-        """The sums of the accounts that these are the sums of; empty for those of one account."""
-        self.seen = 0
-        self.seq = 0
-
-    def put(self, holding: HoldingKey, worth: Worth | str) -> None:
-        """Let a holding have this worth from now on."""
-        self.missing.pop(holding, None)
-        before = self.worths.pop(holding, None)
-        if before is not None:
-            self.total = _less(self.total, before)
-        if isinstance(worth, str):
-            self.missing[holding] = worth
-        elif worth is not _NOTHING:
-            self.worths[holding] = worth
-            self.total = _more(self.total, worth)
-
-    def begin(self, worths: dict[HoldingKey, Worth | str]) -> None:
-        """Take in holdings that the sums have not heard of: the same as putting each, in one go."""
-        gross, long, short, high, low, held = self.total
-        for holding, worth in worths.items():
-            if isinstance(worth, str):
-                self.missing[holding] = worth
-            elif worth is not _NOTHING:
-                self.worths[holding] = worth
-                gross, long, short = add(gross, worth[0]), add(long, worth[1]), add(short, worth[2])
-                high, low, held = add(high, worth[3]), add(low, worth[4]), add(held, worth[5])
-        self.total = Worth(gross, long, short, high, low, held)
-
-    def without(self, holdings: Iterable[HoldingKey]) -> "Sums":
-        """The sums of the others."""
-        rest = Sums()
-        rest.total, rest.missing = self.total, dict(self.missing)
-        for holding in holdings:
-            rest.missing.pop(holding, None)
-            worth = self.parts.get(holding[0], self).worths.get(holding)
-            if worth is not None:
-                rest.total = _less(rest.total, worth)
-        return rest
-
-    @classmethod
-    def joined(cls, parts: "dict[AccountId, Sums]") -> "Sums":
-        """The sums of several accounts."""
-        sums = cls()
-        sums.parts = parts
-        for part in parts.values():
-            sums.total = _more(sums.total, part.total)
-            if part.missing:
-                sums.missing.update(part.missing)
-        return sums
-
-    def told(self) -> Exposures:
-        """The sums for a rule."""
-        if self.missing:
-            return Exposures(gross=None, long=None, short=None, missing=next(iter(self.missing.values())))
-        total = self.total
-        return Exposures(
-            gross=_kept(total.gross),
-            long=_kept(total.long),
-            short=_kept(total.short),
-            net_high=_kept(total.high),
-            net_low=_kept(total.low),
-        )
-
-
-def _kept(exact: Decimal) -> Decimal:
-    """A sum as it is told and stored: 12 fraction digits, and a plain zero."""
-    return quantise(exact) if exact else ZERO
-
-
-def _more(total: Worth, worth: Worth) -> Worth:
-    return Worth(*map(add, total, worth))
-
-
-def _less(total: Worth, worth: Worth) -> Worth:
-    return Worth(*map(subtract, total, worth))
 
 
 class ValuedBook:
@@ -132,6 +28,8 @@ class ValuedBook:
         self._book = book
         self._valuation = valuation
         self._sums: dict[BookKey, Sums] = {}
+        self._joined: dict[str, Sums] = {}
+        self._opened: dict[str, OpenSums] = {}
         self._accounts: tuple[AccountId, ...] = ()
         self._base: str | None = None
         self._known = -1
@@ -191,7 +89,7 @@ class ValuedBook:
         """The open orders of the scope."""
         totals: dict[str, OpenValue] = {}
         for currency, found in self._open_values(scope):
-            totals[currency] = _joined(totals.get(currency) or NO_VALUE, found)
+            totals[currency] = plus(totals.get(currency) or NO_VALUE, found)
         if hidden is not None:
             request = hidden.request
             if scope.covers(request.account_id, request.strategy_id, request.instrument_id):
@@ -210,7 +108,7 @@ class ValuedBook:
         if any(self._reach(holding, NET_BOOK, None).held for holding in sums.missing):
             return None
         cash = self.converted(self._cash(account_id), into)
-        return None if cash is None else _kept(add(cash, sums.total.held))
+        return None if cash is None else kept(add(cash, sums.total.held))
 
     def converted(self, amounts: Iterable[tuple[str, Decimal]], into: str) -> Decimal | None:
         """The sum of amounts in their currencies, in one currency; None: a rate is missing."""
@@ -224,7 +122,7 @@ class ValuedBook:
                     return None
                 amount = multiply(amount, rate)
             total = add(total, amount)
-        return _kept(total)
+        return kept(total)
 
     def _cash(self, account_id: AccountId) -> Iterator[tuple[str, Decimal]]:
         for currency, _ in self._book.currencies.entries(account_id):
@@ -232,6 +130,9 @@ class ValuedBook:
 
     def _open_values(self, scope: Scope) -> Iterator[tuple[str, OpenValue]]:
         book, name = self._book, scope.strategy_id or NET_BOOK
+        if scope.account_id is None and scope.instrument_id is None:
+            yield from self._all_opened(name).totals.items()
+            return
         for account_id in self.accounts(scope):
             if scope.instrument_id is None:
                 yield from book.open_values.entries((account_id, name))
@@ -243,12 +144,41 @@ class ValuedBook:
                     unpriced = found.unpriced if currency else found.orders
                     yield currency, OpenValue(found.orders, found.value, unpriced)
 
+    def _all_opened(self, name: str) -> OpenSums:
+        """What all accounts have open in a book, as the ledger is now."""
+        book = self._book
+        sums = self._opened.get(name)
+        if sums is None:
+            sums = self._opened[name] = OpenSums()
+        elif sums.seq == book.seq:
+            return sums
+        for account_id in self._changed(sums.counted, sums.seen):
+            sums.join(account_id, list(book.open_values.entries((account_id, name))))
+        sums.seen, sums.seq = len(book.touched or ()), book.seq
+        return sums
+
     def _scoped(self, scope: Scope, name: str) -> Sums:
         """The sums of a book of the scope's accounts, as the ledger is now."""
         accounts = self.accounts(scope)
         if len(accounts) == 1:
             return self._followed(accounts[0], name)
-        return Sums.joined({account_id: self._followed(account_id, name) for account_id in accounts})
+        book = self._book
+        joined = self._joined.get(name)
+        if joined is None:
+            joined = self._joined[name] = Sums()
+        elif joined.seq == book.seq:
+            return joined
+        for account_id in self._changed(joined.parts, joined.seen):
+            joined.join(account_id, self._followed(account_id, name))
+        joined.seen, joined.seq = len(book.touched or ()), book.seq
+        return joined
+
+    def _changed(self, known: Mapping[AccountId, object], seen: int) -> Iterator[AccountId]:
+        """The accounts in which anything happened since so many changes were seen, and those not known."""
+        touched = self._book.touched
+        accounts = self._know_accounts()
+        changed = {holding[0] for holding in touched[seen:]} if touched is not None else None
+        return (one for one in accounts if one not in known or changed is None or one in changed)
 
     def _followed(self, account_id: AccountId, name: str) -> Sums:
         """The sums of one book, brought up to what the ledger is now."""
@@ -274,7 +204,7 @@ class ValuedBook:
     def _valued(self, holding: HoldingKey, reach: Reach) -> Worth | str:
         held, buy, sell = reach.held, reach.buy, reach.sell
         if not (held or buy or sell):
-            return _NOTHING
+            return NOTHING
         unit = self._valuation.unit(holding[1], self._book.accounts[holding[0]].base_currency)
         if isinstance(unit, str):
             return unit
@@ -318,7 +248,3 @@ def _is_of(order: Order, account_id: AccountId, instrument_id: InstrumentId, boo
     request = order.request
     is_there = order.is_active and request.instrument_id == instrument_id and request.account_id == account_id
     return is_there and book in (NET_BOOK, order.book)
-
-
-def _joined(one: OpenValue, other: OpenValue) -> OpenValue:
-    return OpenValue(one.orders + other.orders, add(one.value, other.value), one.unpriced + other.unpriced)

@@ -14,6 +14,7 @@ from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingAccount
 from oms_kernel.domain.breaks import Break, BreakKey
 from oms_kernel.domain.controls import Breach, EquityMark, KillSwitch, Liquidation
+from oms_kernel.domain.counting import best_of, count_anew, count_limits, count_open, counts_otherwise, put_reach
 from oms_kernel.domain.errors import CorruptLog
 from oms_kernel.domain.fill import Fill
 from oms_kernel.domain.folds import FOLDS, OPEN
@@ -42,7 +43,6 @@ from oms_kernel.domain.past import Past
 from oms_kernel.domain.position import Position
 from oms_kernel.domain.totals import (
     NO_REACH,
-    NO_VALUE,
     NOTHING_MOVED,
     NOTHING_OPEN,
     MovedCash,
@@ -226,8 +226,8 @@ class Book:
             return
         request = order.request
         side_key = (request.account_id, request.instrument_id, request.side)
-        self._count_open(order, NOTHING_OPEN, standing(order))
-        self._count_limits(side_key, (), limits_of(order))
+        count_open(self, order, NOTHING_OPEN, standing(order))
+        count_limits(self, side_key, (), limits_of(order))
         self.open_orders.add(side_key, order.order_id, 1)
         if order.in_doubt:
             self.doubts.add((request.account_id, request.instrument_id), order.order_id, 1)
@@ -242,12 +242,8 @@ class Book:
         holding = (request.account_id, request.instrument_id)
         was_open = old is not None and old.status not in TERMINAL
         is_open = order.status not in TERMINAL
-        if old is None or was_open != is_open or (is_open and _counts_otherwise(old, order)):
-            before, after = standing(old), standing(order)
-            if before != after:
-                self._count_open(order, before, after)
-            side_key = (request.account_id, request.instrument_id, request.side)
-            self._count_limits(side_key, limits_of(old), limits_of(order))
+        if old is None or was_open != is_open or (is_open and counts_otherwise(old, order)):
+            count_anew(self, old, order)
         if not is_open and (was_open or old is None):
             self.ended.append(order.order_id)
         if is_open != was_open:
@@ -258,49 +254,12 @@ class Book:
         if _is_unsettled(order) != (old is not None and _is_unsettled(old)):
             _keep(self.unsettled, order.connection_id, order.order_id, _is_unsettled(order))
 
-    def _count_open(self, order: Order, before: OpenQuantity, after: OpenQuantity) -> None:
-        """Let the sums of what is open follow one order."""
-        request = order.request
-        account_id, instrument_id, side, own = request.account_id, request.instrument_id, request.side, order.book
-        side_key, own_key = (account_id, instrument_id, side), (account_id, own, instrument_id, side)
-        net = self.open_quantity.get(side_key) or NOTHING_OPEN
-        self.open_quantity[side_key] = net = net.changed(before, after)
-        of_own = self.book_quantity.get(own_key) or NOTHING_OPEN
-        self.book_quantity[own_key] = of_own = of_own.changed(before, after)
-        for key in ((account_id, NET_BOOK), (account_id, own)):
-            sums = self.open_values.find(key, order.currency) or NO_VALUE
-            self.open_values.add(key, order.currency, sums.changed(before, after))
-            reach = self.holdings.find(key, instrument_id) or NO_REACH
-            self._reach(key, instrument_id, reach.changed(side, before, after))
-
-    def _count_limits(self, side_key: SideKey, before: tuple[Decimal, ...], after: tuple[Decimal, ...]) -> None:
-        """Let the limits of a side follow one order."""
-        if before == after:
-            return
-        for limit in before:
-            left = (self.limits.find(side_key, limit) or 0) - 1
-            if left > 0:
-                self.limits.add(side_key, limit, left)
-            else:
-                self.limits.remove(side_key, limit)
-        for limit in after:
-            self.limits.add(side_key, limit, (self.limits.find(side_key, limit) or 0) + 1)
-
     def best_limit(self, side_key: SideKey) -> Decimal | None:
         """The highest limit of the open BUY orders that wait for no trigger, the lowest of SELL ones; None: no order.
 
         Infinite where one of them has no limit.
         """
-        return _best(self.limits, side_key, max if side_key[2] is Side.BUY else min)
-
-    def _reach(self, key: BookKey, instrument_id: InstrumentId, reach: Reach) -> None:
-        """Keep what a book holds or has open orders of."""
-        if reach.is_empty:
-            self.holdings.remove(key, instrument_id)
-        else:
-            self.holdings.add(key, instrument_id, reach)
-        if self.touched is not None:
-            self.touched.append((key[0], instrument_id))
+        return best_of(self.limits, side_key, max if side_key[2] is Side.BUY else min)
 
     def opened(self, account_id: AccountId, book: str, instrument_id: InstrumentId, side: Side) -> OpenQuantity:
         """What is open on one side, of the whole account (NET) or of one of its sub-books."""
@@ -314,7 +273,7 @@ class Book:
         self.positions[account_id, book, instrument_id] = position
         reach = self.holdings.find((account_id, book), instrument_id) or NO_REACH
         if reach.held != position.quantity:
-            self._reach((account_id, book), instrument_id, reach.holding(position.quantity))
+            put_reach(self, (account_id, book), instrument_id, reach.holding(position.quantity))
 
     def book_fill(self, fill: Fill, seq: int) -> None:
         """Put a new execution into positions, cash and the day's counters."""
@@ -434,27 +393,6 @@ class Book:
         if present is not None and present.risk_date == day:
             return present
         return self.past_days.get((account_id, currency, day)) or DayCounters(risk_date=day)
-
-
-def _best(limits: "Grouped[SideKey, Decimal, int]", side_key: SideKey, better: Any) -> Decimal | None:
-    """The best key of a group, without walking through what lies below an overlay entry by entry where it need not."""
-    if limits.removed.get(side_key):
-        found: Decimal | None = better((limit for limit, _ in limits.entries(side_key)), default=None)
-        return found
-    best: Decimal | None = better(limits.added.get(side_key) or (), default=None)
-    below = _best(limits.base, side_key, better) if limits.base is not None else None
-    return below if best is None else best if below is None else better(best, below)
-
-
-def _counts_otherwise(old: Order, new: Order) -> bool:
-    """Whether anything changed that the sums of what is open depend on."""
-    return (
-        old.quantity is not new.quantity
-        or old.filled_quantity is not new.filled_quantity
-        or old.replace is not new.replace
-        or old.reservation is not new.reservation
-        or old.limit_price is not new.limit_price
-    )
 
 
 def _counted(counters: DayCounters, changes: dict[str, Any]) -> DayCounters:
