@@ -28,8 +28,10 @@ LONG = 6
 PLANTS = ("existence", "leak", "uncovered", "replay")
 PLATFORMS_OWN = frozenset({"instrument_id", "symbol", "name", "filename"})
 """Names in paths and filters that are the platform's: the same for every tenant."""
-NOT_STORED = frozenset({"letter_id", "broker_order_id"})
-"""Ids that no row of ours stands for: dead messages of the queue, and the broker's own word for an order."""
+NOT_STORED = frozenset({"letter_id", "broker_order_id", "locate_id"})
+"""Ids that no row of ours stands for: dead messages of the queue, and the broker's own words."""
+MEANS = {"parent_order_id": "order_id"}
+"""Names of ids that are those of something else."""
 LEAST_PROVED = 0.9
 """Of all places so many must be answered differently to their owner; those that are not are listed."""
 
@@ -131,7 +133,7 @@ class Hunt:
             yield from (Try(ghost, slot) for slot in ghost.slots())
 
     def _covered(self, one: Try) -> None:
-        name = one.slot.name
+        name = MEANS.get(one.slot.name, one.slot.name)
         if name not in {*self._theirs.owned, *PLATFORMS_OWN, *NOT_STORED}:
             self.failures.append(f"{one}: nobody knows what a {name} is: no table has such a column")
 
@@ -158,9 +160,10 @@ class Hunt:
 
     def _values(self, one: Try) -> Iterator[str]:
         """Ids of the other tenant: those of this name, and (in a path, but not again for an alias) one of each kind."""
-        unsaid = [value for value in self._theirs.owned.get(one.slot.name, ()) if value not in self._said]
+        meant = MEANS.get(one.slot.name, one.slot.name)
+        unsaid = [value for value in self._theirs.owned.get(meant, ()) if value not in self._said]
         yield from unsaid[: self._most]
-        others = [name for name in sorted(self._theirs.owned) if name != one.slot.name]
+        others = [name for name in sorted(self._theirs.owned) if name != meant]
         if one.operation.alias_of or one.slot.place != "path":
             others = self._chance.sample(others, min(2, len(others)))
         for name in others:
