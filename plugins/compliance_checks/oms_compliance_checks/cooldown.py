@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from oms_kernel.domain.scope import Scope
 from oms_kernel.recent import Recent
 
 FOREVER = timedelta(days=36_500)
+LONGEST_ORDER = timedelta(days=2)
+"""Brokers reject orders soon after they were sent; a rejection after so long makes no pause."""
 
 
 class After(StrEnum):
@@ -54,8 +56,15 @@ class CooldownParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("after names at least one of FILL, LOSS, REJECT")
 
 
-State = Recent[tuple[str, ...], Any]
-"""("pause", ...) -> why; ("order", id) -> what it belongs to; ("position", ...) -> a Position, for losses only."""
+Key = tuple[str, ...]
+
+
+class State(msgspec.Struct, frozen=True):
+    """What has a pause and why; to what each order belongs, for rejections; positions, for losses."""
+
+    pauses: Recent[Key, After]
+    orders: Recent[str, Key]
+    positions: Recent[Key, Position]
 
 
 class Cooldown:
@@ -79,7 +88,7 @@ class Cooldown:
         self.after = frozenset(params.after)
         self.pause = timedelta(seconds=params.pause_s)
         self.limit = Decimal(params.pause_s)
-        self.horizon = None if After.LOSS in self.after else self.pause + timedelta(days=2)
+        self.horizon = None if After.LOSS in self.after else self.pause + LONGEST_ORDER
         self.passed = passed(self.name)
 
     def assess(self, intent: OrderIntent, view: RuleView, state: State) -> Verdict:
@@ -88,7 +97,7 @@ class Cooldown:
             return self.passed
         request = intent.request
         key = self._key(request.account_id, request.strategy_id or "MANUAL", request.instrument_id)
-        found = state.get(("pause", *key))
+        found = state.pauses.get(key)
         if found is None:
             return self.passed
         since = view.now - found[0]
@@ -101,7 +110,7 @@ class Cooldown:
 
     def initial_state(self) -> State:
         """Nothing has happened."""
-        return Recent(FOREVER if After.LOSS in self.after else self.pause + timedelta(days=2))
+        return State(Recent(self.pause), Recent(LONGEST_ORDER), Recent(FOREVER))
 
     def fold(self, state: State, event: Recorded) -> tuple[State, tuple[Trigger, ...]]:
         """The pauses after the event."""
@@ -113,11 +122,11 @@ class Cooldown:
             if not self.scope.covers(request.account_id, request.strategy_id, request.instrument_id):
                 return state, ()
             key = self._key(request.account_id, request.strategy_id or "MANUAL", request.instrument_id)
-            return state.put(("order", told.order_id), event.recorded_at, key), ()
+            return msgspec.structs.replace(state, orders=state.orders.put(told.order_id, event.recorded_at, key)), ()
         if isinstance(told, OrderRejected) and After.REJECT in self.after:
-            known = state.get(("order", told.order_id))
+            known = state.orders.get(told.order_id)
             if known is not None:
-                return state.put(("pause", *known[1]), event.recorded_at, After.REJECT), ()
+                return _paused(state, event, known[1], After.REJECT), ()
         return state, ()
 
     def _filled(self, state: State, event: Recorded, fill: Fill) -> State:
@@ -127,24 +136,29 @@ class Cooldown:
         has_lost = False
         if After.LOSS in self.after:
             book = fill.book if self.params.per is Per.STRATEGY else NET_BOOK
-            key = ("position", fill.account_id, book, fill.instrument_id)
-            found = state.get(key)
+            key = (fill.account_id, book, fill.instrument_id)
+            found = state.positions.get(key)
             before = found[1] if found is not None else _flat(fill, book)
             after = before.apply(fill)
             has_lost = after.realised_pnl < before.realised_pnl
-            state = state.put(key, event.recorded_at, after)
+            positions = state.positions.put(key, event.recorded_at, after)
+            state = msgspec.structs.replace(state, positions=positions)
         why = After.LOSS if has_lost else After.FILL if After.FILL in self.after else None
         if why is None:
             return state
-        return state.put(("pause", *self._key(fill.account_id, fill.book, fill.instrument_id)), event.recorded_at, why)
+        return _paused(state, event, self._key(fill.account_id, fill.book, fill.instrument_id), why)
 
-    def _key(self, account_id: str, book: str, instrument_id: str) -> tuple[str, ...]:
+    def _key(self, account_id: str, book: str, instrument_id: str) -> Key:
         """What has a pause together."""
         return {
             Per.INSTRUMENT: (account_id, instrument_id),
             Per.STRATEGY: (account_id, book),
             Per.ACCOUNT: (account_id,),
         }[self.params.per]
+
+
+def _paused(state: State, event: Recorded, key: Key, why: After) -> State:
+    return msgspec.structs.replace(state, pauses=state.pauses.put(key, event.recorded_at, why))
 
 
 def _flat(fill: Fill, book: str) -> Position:
