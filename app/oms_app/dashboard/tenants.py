@@ -16,7 +16,7 @@ from oms_app.flow.errors import FlowError
 from oms_app.flow.invitations import Draft
 from oms_app.flow.scopes import Role, Scope
 from oms_app.flow.tenancy import NAMES, NewTenant
-from oms_app.flow.tenant_settings import TenantSettings, settings_of
+from oms_app.flow.tenant_settings import settings_of
 from oms_app.store.platform import PLATFORM_TENANT
 from oms_app.store.tenants import TenantRow
 from oms_kernel.domain.errors import InvalidRequest, KernelError
@@ -28,6 +28,8 @@ MEANINGS = {
     "require_idempotency_key": "Placing orders needs an Idempotency-Key",
     "require_totp": "Members sign in with a second factor",
     "allow_private_webhooks": "Webhooks may go to private addresses, where the platform allows it too",
+    "second_person_release": "A kill switch is released by another person than who asked for it",
+    "second_person_limits": "Every change of a limit but a new one needs the approval of another person",
 }
 """Setting -> what it means; the settings themselves are those of the type."""
 
@@ -37,6 +39,7 @@ class TenantPages:
 
     def __init__(self, services: DashboardServices, sheets: Sheets) -> None:
         self._tenancy = services.tenancy
+        self._sessions = services.identity.sessions
         self._invitations = services.invitations
         self._sheets = sheets
 
@@ -82,7 +85,9 @@ class TenantPages:
         ticked = request.form.getlist("settings")
         stored = msgspec.structs.asdict(self._tenancy.settings(seen))
         asked = {name: name in ticked if isinstance(value, bool) else value for name, value in stored.items()}
-        self._tenancy.change_settings(acting(), seen, asked)
+        self._tenancy.change_settings(
+            acting(), seen, asked, before_loosening=lambda: self._sessions.require_step_up(caller())
+        )
         return self._sheets.board("tenant", "The settings are changed.", **self._one(self._tenancy.get(seen)))
 
     def activate_tenant(self, tenant_id: str) -> ResponseReturnValue:
