@@ -105,15 +105,9 @@ class BuyingPower:
         inputs = shown({"equity": equity, "bound": bound, "reserve": self.reserve})
         if needed <= free:
             return kept(self.name, needed, free, currency, inputs)
-        return overstepped(
-            self.name,
-            "the order needs",
-            needed,
-            free,
-            currency,
-            inputs,
-            self._would_pass(intent, own, free, unit, extra),
-        )
+        room = self._would_pass(intent, own, free, unit, extra)
+        text = "the order's need for money of"
+        return overstepped(self.name, text, needed, free, currency, inputs, room, bound_by="the free money")
 
     def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
         """How much of each account's own money is bound."""

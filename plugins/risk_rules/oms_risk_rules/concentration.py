@@ -110,7 +110,7 @@ class ConcentrationLimit:
         observed = ratio(multiply(group, HUNDRED), whole)
         if multiply(group, HUNDRED) <= multiply(limit, whole):
             return kept(self.name, min(observed, limit), limit, "%", inputs)
-        text = f"a share of one {self.params.by.value.lower()} of"
+        text = f"the {self.params.by.value.lower()}'s share of"
         room, scale = self._room(share)
         left = subtract(room, multiply(multiply(side, unit), scale))
         would_pass = at_most(intent, left, multiply(unit, scale), subtract(before, side))

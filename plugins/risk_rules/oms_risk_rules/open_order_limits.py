@@ -71,7 +71,7 @@ class OpenOrderCount:
             return kept(self.name, observed, self.limit, "orders", {})
         return overstepped(
             self.name,
-            "a number of open orders of",
+            "an open order count of",
             observed,
             self.limit,
             "orders",
@@ -138,7 +138,7 @@ class OpenOrderValue:
             on_side(view.worst_case(request.account_id, request.instrument_id), request.side).copy_negate(), ZERO
         )
         room = at_most(intent, subtract(self.limit, open_value), unit, closing)
-        return overstepped(self.name, "open orders worth", observed, self.limit, currency, inputs, room)
+        return overstepped(self.name, "the value of all open orders of", observed, self.limit, currency, inputs, room)
 
     def usage(self, view: RuleView, state: Any) -> Iterator[Usage]:
         """What the open orders are worth."""

@@ -30,11 +30,19 @@ def kept(rule: str, observed: Decimal, limit: Decimal, unit: str, inputs: dict[s
 
 
 def overstepped(
-    rule: str, text: str, observed: Decimal, limit: Decimal, unit: str, inputs: dict[str, Decimal], would_pass: str
+    rule: str,
+    text: str,
+    observed: Decimal,
+    limit: Decimal,
+    unit: str,
+    inputs: dict[str, Decimal],
+    would_pass: str,
+    *,
+    bound_by: str = "the limit",
 ) -> Verdict:
-    """DENY with its figures: `text` says what was measured, the sentence goes on with them."""
+    """DENY with its figures: `text` says what was measured and `bound_by` what bounds it, the sentence adds them."""
     shown, bound = figure(observed), figure(limit)
     if shown is None or bound is None:
         return denied(rule, rule, f"{text} more digits than any limit can have", would_pass=would_pass)
-    sentence = f"{text} {to_text(shown)} {unit} is above the limit of {to_text(bound)} {unit}"
+    sentence = f"{text} {to_text(shown)} {unit} is above {bound_by} of {to_text(bound)} {unit}"
     return denied(rule, rule, sentence, observed=shown, limit=bound, unit=unit, inputs=inputs, would_pass=would_pass)
