@@ -92,6 +92,8 @@ def _body(operation: Operation, side: Side, chance: random.Random) -> Any:
         "place_order": order,
         "place_orders": {"orders": [order]},
         "modify_order": {"quantity": "20"},
+        "preview_order": order,
+        "preview_replace": {"quantity": "20"},
         "log_in": {"email": side.email, "password": PASSWORD},
         "create_strategy": {
             "name": "check",

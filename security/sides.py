@@ -19,14 +19,17 @@ from werkzeug.test import TestResponse
 
 from oms_app.bootstrap import build_services, create_app
 from oms_app.config import Settings
+from oms_app.store.limits import put_limit
 from oms_app.store.tables import STRATEGIES
 from oms_app.store.types import Id
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.contracts.broker import Filled
 from oms_kernel.contracts.plugin import Secret
+from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.events import AlertRaised, Severity
 from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId
 from oms_kernel.domain.order import Side as Direction
+from oms_kernel.domain.scope import Scope
 from security.rows import Filler, with_tenant
 from tests.api.desk import PASSWORD, Desk, seed
 from tests.dashboard.person import hidden_fields
@@ -153,6 +156,7 @@ def new_side(services: Any, app: Flask, ids: dict[str, str], name: str) -> Side:
     orders = [desk.place(client_order_id=f"{side.mark}-{number}", tags=tags).json for number in range(ROWS)]
     desk.fill(orders[0], "10", "99.50")
     desk.place(quantity="1000000000")
+    _hold_one(desk)
     ledger, account = LedgerId(ids["ledger_id"]), AccountId(ids["account_id"])
     for number in range(ROWS):
         alert = AlertRaised(
@@ -174,6 +178,18 @@ def new_side(services: Any, app: Flask, ids: dict[str, str], name: str) -> Side:
     side.sign_in()
     _learn(side, shared={ids["instrument_id"]})
     return side
+
+
+def _hold_one(desk: Desk) -> None:
+    """An order that waits for an approval, held by a soft limit."""
+    most = {"max_quantity": "5000"}
+    with desk.services.store.tenant_unit(desk.tenant_id) as unit:
+        put_limit(unit, str(uuid.uuid4()), rule="max_order_quantity", params=most, severity=RuleSeverity.SOFT)
+        own = Scope(account_id=AccountId(desk.ids["account_id"]))
+        put_limit(unit, str(uuid.uuid4()), rule="max_position", params={"max_quantity": "100000000000"}, scope=own)
+    held = desk.place(quantity="6000")
+    if held.json.get("state") != "HELD":
+        raise RuntimeError(f"the order is not held: {held.json}")
 
 
 def _report(desk: Desk, order: dict[str, Any]) -> Filled:
