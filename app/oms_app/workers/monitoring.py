@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from itertools import islice
 
@@ -84,13 +84,15 @@ class Monitoring:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; a look that is under way ends by itself."""
+        """End, after the looks that are under way; one that takes long ends by itself."""
         self._stopping.set()
         self._bell.set()
         self._deaf()
         if self._thread.ident is not None:
             self._thread.join(STOP_S)
+        futures = [watched.future for watched in self._watched.values() if watched.future is not None]
         self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(futures, STOP_S)
 
     def turn(self) -> int:
         """How many ledgers are looked at now because of this turn. Raises StoreUnavailable."""
