@@ -30,9 +30,9 @@ def measured(per: Per, scope: Scope, account_id: AccountId) -> Scope:
 
 
 def parts(per: Per, scope: Scope, view: RuleView) -> tuple[Scope, ...]:
-    """What a monitor measures, one after the other."""
+    """What a monitor measures, one after the other. A limit for the firm is measured and acts in each ledger alone."""
     if per is Per.SCOPE:
-        return (scope,)
+        return (Scope(instrument_id=scope.instrument_id) if scope.is_firm else scope,)
     return tuple(of_account(scope, account_id) for account_id in view.accounts(scope))
 
 

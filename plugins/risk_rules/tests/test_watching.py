@@ -141,6 +141,13 @@ def test_an_exposure_is_told_for_its_account_or_for_the_scope(scene: Scene) -> N
     assert [trigger.scope for trigger in found] == [Scope(account_id=ACCOUNT_ID), Scope(account_id=other)]
 
 
+def test_what_a_limit_for_the_firm_finds_is_for_the_tenant_in_whose_ledger_it_is(scene: Scene) -> None:
+    scene.hold(60)
+    scene.hold(60, account_id=scene.another_account())
+    (trigger,) = scene.watch(monitor(ExposureMonitor, Scope(is_firm=True), max_gross=6_000, per="SCOPE"))
+    assert trigger.scope == EVERYTHING
+
+
 def test_a_short_net_exposure_counts_as_a_long_one_does_with_open_orders_in_it(scene: Scene) -> None:
     scene.hold(-80)
     scene.accept(scene.order(Side.SELL, 30, limit_price="101"))
