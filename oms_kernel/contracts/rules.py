@@ -271,7 +271,8 @@ class RiskRule(Protocol):
     Optional class attributes. rank: an int, rules are asked from the lowest on (default 100; cheap ones first).
     takes_scope: True when `__init__` takes a second argument, the Scope of its limit, to measure over.
     needs_basket: True when it reads `intent.basket`. needs_equity: True when it reads `day_pnl` or `high_water`: the
-    host marks the equity of its limit's accounts, as each risk day begins and on new highs. source: the regulation or guide that the rule follows.
+    host marks the equity of its limit's accounts, as each risk day begins and on new highs. source: the regulation or
+    guide that the rule follows.
     default_action: the Action of its triggers where the limit names none. category: the Category of its triggers.
 
     The host knows the limit and its severity: a rule says DENY where its limit is overstepped, and the host makes

@@ -157,6 +157,13 @@ def test_rules_are_listed_with_their_parameters(home: Path) -> None:
     assert "max_position" in oms(home, "rules").output
 
 
+def test_usage_is_listed(seeded: Path) -> None:
+    found = json.loads(oms(seeded, "usage", "--tenant", "demo", "--json").output)["usage"]
+    (count,) = [one for one in found if one["rule"] == "open_order_count"]
+    assert (count["used"], count["of"], count["unit"]) == ("0", "2000", "orders")
+    assert "open_order_count" in oms(seeded, "usage", "--tenant", "demo").output
+
+
 def test_where_limits_take_two_persons_the_machine_asks_as_well_and_asks_once(home: Path) -> None:
     on = written(home, "settings: {second_person_limits: true}")
     assert oms(home, "apply", on, "--tenant", "demo").exit_code == 0
@@ -170,6 +177,9 @@ def test_where_limits_take_two_persons_the_machine_asks_as_well_and_asks_once(ho
     assert [one["kind"] for one in asked["edits"]] == ["CREATE"]
     (again,) = json.loads(oms(home, *words).output)["sections"]
     assert (again["change_id"], again["edits"]) == (asked["change_id"], [])
+    (listed,) = json.loads(oms(home, "changes", "--tenant", "demo", "--json").output)["changes"]
+    assert (listed["change_id"], listed["reason"]) == (asked["change_id"], "Bigger book")
+    assert "Bigger book" in oms(home, "changes", "--tenant", "demo").output
     limits = json.loads(oms(home, "limits", "--tenant", "demo", "--json").output)["limits"]
     quantities = {one["name"]: one["params"]["max_quantity"] for one in limits if one["rule"] == "max_position"}
     assert quantities == {"": "50000", "New": 5}

@@ -29,6 +29,8 @@ RULES = ("name", "kind", "title", "rank", "can_trigger", "plugin", "source")
 LIMITS = (
     "name", "rule", "scope", "severity", "action", "params", "effective_from", "effective_until", "version", "limit_id",
 )  # fmt: skip
+USAGE = ("limit", "rule", "figure", "used", "of", "unit", "share", "scope")
+CHANGES = ("change_id", "asked_by", "reason", "expires_at", "changes")
 tenant_option = click.option("--tenant", help="Slug or id of the tenant.")
 
 
@@ -87,6 +89,56 @@ def limits(tenant: str | None, as_json: bool) -> None:
     ]
     rows = [{**one, "scope": _scope(one["scope"]) or one["level"].lower()} for one in found]
     show(as_json, {"limits": found}, lambda: print_table("Limits", LIMITS, rows, empty="no limit is in force"))
+
+
+@risk.command()
+@click.option("--tenant", required=True, help="Slug or id of the tenant.")
+@json_option
+def usage(tenant: str, as_json: bool) -> None:
+    """List how much of each limit is used, most used first, as far as its rule can tell."""
+    from oms_app.flow.limit_names import Names
+    from oms_kernel.domain.money import to_text
+
+    with services_here() as services:
+        operator = _operator(services, tenant)
+        found = services.risk_usage.of(operator)
+        with services.store.read_unit(operator.tenant_id) as unit:
+            names = Names(unit)
+            scopes = [names.words(one.scope) for one in found]
+    rows = [
+        {
+            "limit": one.name or one.limit_id,
+            "rule": one.rule,
+            "figure": one.usage.figure,
+            "used": to_text(one.usage.used),
+            "of": to_text(one.usage.limit),
+            "unit": one.usage.unit,
+            "share": to_text(one.share) if one.share is not None else None,
+            "scope": _scope(words),
+        }
+        for one, words in zip(found, scopes, strict=True)
+    ]
+    show(as_json, {"usage": rows}, lambda: print_table("Usage", USAGE, rows, empty="no limit has figures"))
+
+
+@risk.command()
+@click.option("--tenant", required=True, help="Slug or id of the tenant.")
+@json_option
+def changes(tenant: str, as_json: bool) -> None:
+    """List the changes of limits that wait for a second person, who decides over the API or in the dashboard."""
+    import msgspec
+
+    from oms_app.flow.limit_edits import from_rows, shown_edit
+    from oms_app.store.queries import Paging
+
+    with services_here() as services:
+        operator = _operator(services, tenant)
+        waiting = services.limit_changes.list(operator, Paging(limit=500), status="PENDING").items
+    found = [
+        {**msgspec.structs.asdict(one), "changes": [shown_edit(edit) for edit in from_rows(one.changes)]}
+        for one in waiting
+    ]
+    show(as_json, {"changes": found}, lambda: print_table("Waiting", CHANGES, found, empty="nothing waits"))
 
 
 @risk.command()
