@@ -62,7 +62,7 @@ class ValuedBook:
         found = self._book.opened(account_id, book, instrument_id, side)
         if hidden is None or not _is_of(hidden, account_id, instrument_id, book) or hidden.request.side is not side:
             return found
-        return found.changed(standing(hidden), NOTHING_OPEN)
+        return found.plus(NOTHING_OPEN.less(standing(hidden)))
 
     def exposures(self, scope: Scope, but: InstrumentId | None, hidden: Order | None) -> Exposures:
         """Worst-case values of the scope's holdings."""
@@ -94,7 +94,7 @@ class ValuedBook:
             request = hidden.request
             if scope.covers(request.account_id, request.strategy_id, request.instrument_id):
                 rest = totals.get(hidden.currency) or NO_VALUE
-                totals[hidden.currency] = rest.changed(standing(hidden), NOTHING_OPEN)
+                totals[hidden.currency] = rest.plus(NOTHING_OPEN.less(standing(hidden)))
         orders = sum(found.orders for found in totals.values())
         into = self.base_currency(scope)
         if into is None or any(found.unpriced for found in totals.values()):
@@ -220,7 +220,7 @@ class ValuedBook:
         account_id, instrument_id = holding
         reach = self._book.holdings.find((account_id, name), instrument_id) or NO_REACH
         if hidden is not None and _is_of(hidden, account_id, instrument_id, name):
-            return reach.changed(hidden.request.side, standing(hidden), NOTHING_OPEN)
+            return reach.plus(hidden.request.side, NOTHING_OPEN.less(standing(hidden)))
         return reach
 
     def _know_accounts(self) -> tuple[AccountId, ...]:

@@ -226,7 +226,7 @@ class Book:
             return
         request = order.request
         side_key = (request.account_id, request.instrument_id, request.side)
-        count_open(self, order, NOTHING_OPEN, standing(order))
+        count_open(self, order, standing(order))
         count_limits(self, side_key, (), limits_of(order))
         self.open_orders.add(side_key, order.order_id, 1)
         if order.in_doubt:
@@ -249,10 +249,13 @@ class Book:
         if is_open != was_open:
             side_key = (request.account_id, request.instrument_id, request.side)
             _keep(self.open_orders, side_key, order.order_id, is_open)
+        if old is not None and _asks_the_same(old, order):
+            return
         if order.in_doubt != (old is not None and old.in_doubt):
             _keep(self.doubts, holding, order.order_id, order.in_doubt)
-        if _is_unsettled(order) != (old is not None and _is_unsettled(old)):
-            _keep(self.unsettled, order.connection_id, order.order_id, _is_unsettled(order))
+        is_unsettled = _is_unsettled(order)
+        if is_unsettled != (old is not None and _is_unsettled(old)):
+            _keep(self.unsettled, order.connection_id, order.order_id, is_unsettled)
 
     def best_limit(self, side_key: SideKey) -> Decimal | None:
         """The highest limit of the open BUY orders that wait for no trigger, the lowest of SELL ones; None: no order.
@@ -408,6 +411,13 @@ def _keep(group: "Grouped[Any, Any, int]", key: Any, member: Any, wanted: bool) 
         group.add(key, member, 1)
     else:
         group.remove(key, member)
+
+
+def _asks_the_same(old: Order, new: Order) -> bool:
+    """Whether the requests under way are what they were."""
+    return (
+        old.place is new.place and old.replace is new.replace and old.cancel is new.cancel and old.status is new.status
+    )
 
 
 def _is_unsettled(order: Order) -> bool:

@@ -31,24 +31,29 @@ def count_anew(book: Book, old: Order | None, order: Order) -> None:
     """Let every sum follow an order from what it was to what it is."""
     before, after = standing(old), standing(order)
     if before != after:
-        count_open(book, order, before, after)
+        count_open(book, order, after.less(before))
     request = order.request
     side_key = (request.account_id, request.instrument_id, request.side)
     count_limits(book, side_key, limits_of(old), limits_of(order))
 
 
-def count_open(book: Book, order: Order, before: OpenQuantity, after: OpenQuantity) -> None:
-    """Let quantities, values and reach follow an order that counted as `before` and counts as `after`."""
+def count_open(book: Book, order: Order, change: OpenQuantity) -> None:
+    """Let quantities, values and reach follow a change of what an order counts as."""
     request = order.request
     account_id, instrument_id, side, own = request.account_id, request.instrument_id, request.side, order.book
     side_key, own_key = (account_id, instrument_id, side), (account_id, own, instrument_id, side)
-    book.open_quantity[side_key] = (book.open_quantity.get(side_key) or NOTHING_OPEN).changed(before, after)
-    book.book_quantity[own_key] = (book.book_quantity.get(own_key) or NOTHING_OPEN).changed(before, after)
+    book.open_quantity[side_key] = (book.open_quantity.get(side_key) or NOTHING_OPEN).plus(change)
+    book.book_quantity[own_key] = (book.book_quantity.get(own_key) or NOTHING_OPEN).plus(change)
+    values, holdings, currency = book.open_values, book.holdings, order.currency
     for key in ((account_id, NET_BOOK), (account_id, own)):
-        sums = book.open_values.find(key, order.currency) or NO_VALUE
-        book.open_values.add(key, order.currency, sums.changed(before, after))
-        reach = book.holdings.find(key, instrument_id) or NO_REACH
-        put_reach(book, key, instrument_id, reach.changed(side, before, after))
+        values.add(key, currency, (values.find(key, currency) or NO_VALUE).plus(change))
+        reach = (holdings.find(key, instrument_id) or NO_REACH).plus(side, change)
+        if reach.held or reach.orders:
+            holdings.add(key, instrument_id, reach)
+        else:
+            holdings.remove(key, instrument_id)
+    if book.touched is not None:
+        book.touched.append((account_id, instrument_id))
 
 
 def count_limits(book: Book, side_key: _SideKey, before: tuple[Decimal, ...], after: tuple[Decimal, ...]) -> None:

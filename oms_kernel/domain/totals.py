@@ -23,13 +23,22 @@ class OpenQuantity(msgspec.Struct, frozen=True):
     value: Decimal = ZERO
     unpriced: int = 0
 
-    def changed(self, before: "OpenQuantity", after: "OpenQuantity") -> "OpenQuantity":
-        """These sums, after one order that counted as `before` counts as `after`."""
+    def less(self, other: "OpenQuantity") -> "OpenQuantity":
+        """The difference, which `plus` takes."""
         return OpenQuantity(
-            add(self.quantity, subtract(after.quantity, before.quantity)),
-            self.orders + after.orders - before.orders,
-            add(self.value, subtract(after.value, before.value)),
-            self.unpriced + after.unpriced - before.unpriced,
+            subtract(self.quantity, other.quantity),
+            self.orders - other.orders,
+            subtract(self.value, other.value),
+            self.unpriced - other.unpriced,
+        )
+
+    def plus(self, change: "OpenQuantity") -> "OpenQuantity":
+        """These sums after a change."""
+        return OpenQuantity(
+            add(self.quantity, change.quantity),
+            self.orders + change.orders,
+            add(self.value, change.value),
+            self.unpriced + change.unpriced,
         )
 
 
@@ -40,13 +49,9 @@ class OpenValue(msgspec.Struct, frozen=True):
     value: Decimal = ZERO
     unpriced: int = 0
 
-    def changed(self, before: OpenQuantity, after: OpenQuantity) -> "OpenValue":
-        """These sums, after one order that counted as `before` counts as `after`."""
-        return OpenValue(
-            self.orders + after.orders - before.orders,
-            add(self.value, subtract(after.value, before.value)),
-            self.unpriced + after.unpriced - before.unpriced,
-        )
+    def plus(self, change: OpenQuantity) -> "OpenValue":
+        """These sums after a change."""
+        return OpenValue(self.orders + change.orders, add(self.value, change.value), self.unpriced + change.unpriced)
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -62,13 +67,12 @@ class Reach(msgspec.Struct, frozen=True):
         """Whether nothing is held and no order is open."""
         return not self.held and not self.orders
 
-    def changed(self, side: Side, before: OpenQuantity, after: OpenQuantity) -> "Reach":
-        """The same, after one order of a side that counted as `before` counts as `after`."""
-        more = subtract(after.quantity, before.quantity)
-        orders = self.orders + after.orders - before.orders
+    def plus(self, side: Side, change: OpenQuantity) -> "Reach":
+        """The same after a change of what is open on a side."""
+        orders = self.orders + change.orders
         if side is Side.BUY:
-            return Reach(self.held, add(self.buy, more), self.sell, orders)
-        return Reach(self.held, self.buy, add(self.sell, more), orders)
+            return Reach(self.held, add(self.buy, change.quantity), self.sell, orders)
+        return Reach(self.held, self.buy, add(self.sell, change.quantity), orders)
 
     def holding(self, quantity: Decimal) -> "Reach":
         """The same with another position."""
