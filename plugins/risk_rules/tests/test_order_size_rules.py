@@ -281,6 +281,7 @@ def test_the_denial_says_what_to_type(scene: Scene) -> None:
     rule = made(FatFingerConfirm, max_unconfirmed_notional=1000)
     verdict = scene.judge(rule, scene.order(quantity=50, limit_price="100"))
     assert verdict.would_pass == "confirmed_quantity 50"
+    assert verdict.message == "the order is worth 5000 USD, more than 1000 USD: type its quantity again"
     assert verdict.inputs["price"] == Decimal(100)
 
 
@@ -290,6 +291,7 @@ def test_new_terms_above_the_level_cannot_be_confirmed(scene: Scene) -> None:
     assert scene.judge_replace(rule, small, quantity=10).outcome is Outcome.PASS
     verdict = scene.judge_replace(rule, small, quantity=20)
     assert (verdict.code, verdict.would_pass) == ("confirmation_needed", "a new order with confirmed_quantity")
+    assert verdict.message.endswith("new terms cannot be confirmed")
     large = scene.accept(scene.order(quantity=50, limit_price="100", confirmed_quantity=Decimal(50)))
     assert scene.judge_replace(rule, large, quantity=40).outcome is Outcome.PASS
 

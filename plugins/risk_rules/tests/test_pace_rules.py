@@ -123,6 +123,14 @@ def test_a_strategy_as_a_scope_counts_its_orders_changes_and_cancels_only(scene:
     assert rule.assess(intent, view, rebuilt(scene, rule)) == verdict
 
 
+def test_an_instrument_as_a_scope_counts_its_messages_only(scene: Scene) -> None:
+    elsewhere = scene.another_instrument("ELSE")
+    scene.cancel(scene.accept(scene.order(instrument=elsewhere, limit_price="99")))
+    scene.cancel(scene.accept(scene.order(limit_price="99")))
+    rule = made(MessageRate, Scope(instrument_id=elsewhere.instrument_id), per="SCOPE")
+    assert scene.judge(rule, scene.order(instrument=elsewhere)).inputs["in_second"] == Decimal(3)
+
+
 def test_an_account_as_a_scope_counts_whatever_its_strategy(scene: Scene) -> None:
     other = scene.another_account()
     scene.accept(scene.order(strategy_id=ALGO))
@@ -342,6 +350,18 @@ def test_an_order_in_many_parts_is_one_execution_unless_parts_are_counted(scene:
     by_part = made(RepeatedExecution, counted="FILLS", max_executions=4)
     assert scene.judge(by_part, scene.order(strategy_id=ALGO)).observed == Decimal(5)
     assert len(scene.triggers(by_part)) == 1
+
+
+def test_an_order_that_trades_on_after_the_window_is_one_more_execution(scene: Scene) -> None:
+    order = scene.fill(scene.acknowledge(scene.accept(scene.order(strategy_id=ALGO))), 10)
+    rule = made(RepeatedExecution, max_executions=1)
+    scene.wait(seconds=60)
+    order = scene.fill(order, 10)
+    assert not scene.triggers(rule)
+    assert scene.judge(rule, scene.order(strategy_id=ALGO)).observed == Decimal(1)
+    scene.wait(microseconds=1)
+    scene.fill(order, 10)
+    assert scene.judge(rule, scene.order(strategy_id=ALGO)).observed == Decimal(2)
 
 
 def test_what_people_and_others_trade_does_not_count(scene: Scene) -> None:

@@ -321,6 +321,12 @@ def test_a_market_order_needs_a_sound_quote(scene: Scene, bid: str | None, ask: 
     assert scene.judge(made(MarketOrderGuard), scene.order()).code == code
 
 
+def test_a_locked_quote_has_no_spread(scene: Scene) -> None:
+    scene.quote("100", "100")
+    verdict = scene.judge(made(MarketOrderGuard), scene.order())
+    assert (verdict.outcome, verdict.observed) == (Outcome.PASS, Decimal(0))
+
+
 def in_new_york(hour: int) -> Scene:
     """A scene on a Monday in March, when New York is five hours behind UTC."""
     scene = Scene(an_instrument(calendar=US_EQUITIES.name))
