@@ -8,6 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oms_app.cli.main import cli
+from oms_app.store.instruments import put_instrument
+from oms_app.store.sql_store import SqlStore
+from oms_kernel.testkit.builders import an_instrument
 from tests.app_kit import CHEAP, demo_services, demo_settings
 
 
@@ -80,3 +83,22 @@ def test_a_calendar_may_take_the_place_of_another(home: Path) -> None:
     assert oms(home, "calendars", "import", "XNYS", "XLON", "--as", "one", *span).exit_code == 2
     assert "no exchange is called NOPE" in oms(home, "calendars", "import", "NOPE", *span).output
     assert "there is no calendar nowhere" in oms(home, "calendars", "show", "nowhere").output
+
+
+def test_the_doctor_warns_before_the_holidays_of_a_calendar_in_use_run_out(home: Path) -> None:
+    def finding() -> dict[str, str]:
+        found = {one["name"]: one for one in told(home, "doctor")["findings"]}
+        return dict(found["calendars"])
+
+    assert finding()["status"] == "ok"
+    told(home, "calendars", "import", "XLON", "--from", "2019-01-01", "--to", "2020-12-31")
+    assert finding()["status"] == "ok"  # nothing trades by it
+    store = SqlStore(demo_settings(home).database_url)
+    try:
+        with store.platform_unit() as unit:
+            put_instrument(unit, an_instrument("LON", calendar="XLON"))
+    finally:
+        store.close()
+    warned = finding()
+    assert warned["status"] == "warning"
+    assert "XLON until 2020-12-31" in warned["detail"]

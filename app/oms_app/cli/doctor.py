@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -19,6 +19,7 @@ from oms_app.config import Settings, mask_url, read_settings
 
 LEAST_DISK_BYTES = 200 * 1024 * 1024
 OLDEST_PYTHON = (3, 11)
+CALENDARS_AHEAD = timedelta(days=30)
 EARLIEST_CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -169,6 +170,38 @@ def check_sessions(settings: Settings) -> Iterator[Finding]:
         yield Finding("sessions", "ok", f"{len(held)} connections held by build {own}")
 
 
+def check_calendars(settings: Settings) -> Iterator[Finding]:
+    """How far the holidays of the calendars are known that instruments name, where that can be read."""
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from oms_app.bootstrap import build_store
+    from oms_app.flow.calendars import list_calendars
+    from oms_app.store.tables import INSTRUMENTS
+    from oms_app.store.unit_of_work import StoreUnavailable
+
+    if settings.database_url.startswith("sqlite") and not _sqlite_exists(settings):
+        return
+    store = build_store(settings)
+    try:
+        with store.read_unit(None) as unit:
+            used = set(
+                unit.connection.scalars(select(INSTRUMENTS.c.calendar).where(INSTRUMENTS.c.is_active).distinct())
+            )
+            found = [one for one in list_calendars(unit) if one.name in used]
+            soon = unit.now.date() + CALENDARS_AHEAD
+    except (SQLAlchemyError, StoreUnavailable, OSError):
+        return  # check_database tells why
+    finally:
+        store.close()
+    short = [f"{one.name} until {one.known_until}" for one in found if not one.is_known(soon)]
+    if short:
+        detail = f"holidays are known for {', '.join(short)} only; after that trading_hours denies"
+        yield Finding("calendars", "warning", detail, "`oms calendars import` them anew")
+    else:
+        yield Finding("calendars", "ok", f"{len(found)} calendars in use, known for {CALENDARS_AHEAD.days} days ahead")
+
+
 def check_redis(settings: Settings) -> Iterator[Finding]:
     """Whether Redis answers, where it is configured."""
     if settings.redis_url is None:
@@ -227,6 +260,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_database,
     check_isolation,
     check_sessions,
+    check_calendars,
     check_redis,
     check_plugins,
     check_sim_broker,
