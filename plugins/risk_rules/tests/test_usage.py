@@ -128,6 +128,15 @@ def test_a_sectors_share_is_told_by_its_name(scene: Scene) -> None:
     assert (found.figure, found.instrument_id) == ("Energy", None)
 
 
+def test_the_flow_is_told_as_a_ratio(scene: Scene) -> None:
+    for number in range(5):
+        scene.acknowledge(scene.accept(scene.order(Side.BUY, 1 + number, limit_price="80")))
+    (found,) = usage_of(scene, FlowMonitor, {"min_orders": 1})
+    assert (found.used, found.account_id) == (1, ACCOUNT_ID)
+    scene.wait(minutes=2)
+    assert usage_of(scene, FlowMonitor, {"min_orders": 1}) == ()
+
+
 def test_every_limit_that_looks_at_the_days_result_asks_for_marks() -> None:
     asking = {one.name for one in (*POSITION_RULES, *MONITORS) if getattr(one, "needs_equity", False)}
     assert asking == {"max_daily_loss", "max_drawdown", "daily_loss_monitor", "drawdown_monitor"}

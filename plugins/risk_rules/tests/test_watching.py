@@ -105,6 +105,13 @@ def test_a_position_that_cannot_be_valued_is_judged_by_its_quantity(scene: Scene
     assert len(scene.watch(monitor(PositionMonitor, max_notional=1, max_quantity=100))) == 1
 
 
+def test_positions_of_accounts_in_different_currencies_are_judged_by_their_quantity(scene: Scene) -> None:
+    scene.hold(101)
+    scene.another_account(base_currency="EUR")
+    assert scene.watch(monitor(PositionMonitor, max_notional=1, per="SCOPE")) == ()
+    assert len(scene.watch(monitor(PositionMonitor, max_notional=1, max_quantity=100, per="SCOPE"))) == 1
+
+
 # exposure_monitor ----------------------------------------------------------------------------------------
 
 
@@ -358,6 +365,16 @@ def test_a_doubt_may_last_so_long(scene: Scene, seconds: float, told: int) -> No
     for trigger in found:
         assert (trigger.order_id, trigger.unit) == (order.order_id, "s")
         assert trigger.key.endswith(":age")
+
+
+def test_of_several_doubts_the_oldest_is_told(scene: Scene) -> None:
+    oldest, newest = (scene.accept(scene.order(limit_price=price)) for price in (98, 99))
+    scene.doubt(oldest)
+    scene.wait(seconds=70)
+    scene.doubt(newest)
+    scene.wait(seconds=1)
+    (trigger,) = scene.watch(monitor(DoubtMonitor))
+    assert (trigger.order_id, trigger.observed) == (oldest.order_id, 71)
 
 
 def test_a_question_to_the_broker_does_not_make_a_doubt_younger(scene: Scene) -> None:
