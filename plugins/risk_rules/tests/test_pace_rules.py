@@ -203,6 +203,8 @@ def test_a_trigger_is_for_the_account_of_manual_orders_and_for_the_strategy_of_i
     assert manual.scope == Scope(account_id=ACCOUNT_ID)
     assert automatic.scope == Scope(account_id=ACCOUNT_ID, strategy_id=ALGO)
     assert manual.key != automatic.key
+    assert manual.message == f"account {ACCOUNT_ID} had 2 orders or changes refused within 60 s"
+    assert automatic.message.startswith(f"strategy {ALGO} had")
     assert (automatic.observed, automatic.limit, automatic.unit) == (Decimal(2), Decimal(1), "refusals")
 
 
