@@ -19,17 +19,21 @@ from werkzeug.test import TestResponse
 
 from oms_app.bootstrap import build_services, create_app
 from oms_app.config import Settings
+from oms_app.flow.consequences import overstep
 from oms_app.store.limits import put_limit
 from oms_app.store.tables import STRATEGIES
 from oms_app.store.types import Id
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.contracts.broker import Filled
 from oms_kernel.contracts.plugin import Secret
+from oms_kernel.contracts.rules import Trigger
+from oms_kernel.domain.controls import Category
 from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.events import AlertRaised, Severity
 from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId
 from oms_kernel.domain.order import Side as Direction
 from oms_kernel.domain.scope import Scope
+from oms_kernel.terms import Terms
 from security.rows import Filler, with_tenant
 from tests.api.desk import PASSWORD, Desk, seed
 from tests.dashboard.person import hidden_fields
@@ -166,6 +170,9 @@ def new_side(services: Any, app: Flask, ids: dict[str, str], name: str) -> Side:
         with services.store.ledger_unit(desk.tenant_id, ledger) as unit:
             report = _report(desk, orders[0])
             unit.put_unbooked(str(uuid.uuid4()), ConnectionId(ids["connection_id"]), report, side.mark)
+    for category in Category:
+        for number in range(ROWS):
+            _breach(desk, f"{category.lower()}-{number}", category)
     with services.store.tenant_unit(desk.tenant_id) as unit:
         known = {**ids, "user_id": desk.user_id, "order_id": orders[0]["order_id"]}
         known.pop("tenant_id")
@@ -190,6 +197,17 @@ def _hold_one(desk: Desk) -> None:
     held = desk.place(quantity="6000")
     if held.json.get("state") != "HELD":
         raise RuntimeError(f"the order is not held: {held.json}")
+
+
+def _breach(desk: Desk, limit_id: str, category: Category) -> None:
+    """A breach of a limit of the account, or a case of surveillance."""
+    scope = Scope(account_id=AccountId(desk.ids["account_id"]))
+    terms = Terms(limit_id=limit_id, scope=scope, category=category)
+    found = Trigger(message="found by the checks", key=limit_id)
+    ledger_id = LedgerId(desk.ids["ledger_id"])
+    desk.services.desk.transact(
+        desk.tenant_id, ledger_id, lambda turn: overstep(turn, "position_monitor", "checks", terms, found)
+    )
 
 
 def _report(desk: Desk, order: dict[str, Any]) -> Filled:
