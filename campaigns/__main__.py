@@ -19,6 +19,7 @@ CAMPAIGNS = {
     "wire": "campaigns.wire",
     "redelivery": "campaigns.redelivery",
     "idempotency": "campaigns.idempotency",
+    "kill_switch": "campaigns.kill_switch",
     "limit_race": "campaigns.limit_race",
     "machine": "campaigns.machine",
     "history": "campaigns.history_run",

@@ -225,6 +225,15 @@ def blind_change(engine: Any) -> None:
     engine.judge = judge_new_orders
 
 
+def ignore_switches(view: Any) -> None:
+    """Kill switches are stored and shown, and nobody asks for them: the account's own state alone is looked at."""
+
+    def own_state(self: Any, account_id: Any, strategy_id: Any, instrument_id: Any) -> Any:
+        return self.account(account_id).trading_state
+
+    view.LedgerView.trading_state = own_state
+
+
 PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "resend": ("oms_app.sessions.comparing", resend),
     "wire_first": ("oms_app.sessions.pump", wire_first),
@@ -237,6 +246,7 @@ PLANTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "dirty_position": ("oms_app.api.reading.holdings", dirty_position),
     "blind_open": ("oms_kernel.view", blind_open),
     "blind_change": ("oms_kernel.engine", blind_change),
+    "ignore_switches": ("oms_kernel.view", ignore_switches),
     "skip_event": ("oms_app.workers.fan_out", skip_event),
 }
 

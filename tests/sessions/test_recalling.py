@@ -327,7 +327,7 @@ def test_the_control_socket_is_its_users_alone_and_answers_what_it_does_not_unde
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         answer = await asked(path, b'{"command":"cancel_all","account_id":"a"}')
         assert answer == {"connections": [{"connection_id": "c", "sent": ["o"], "waiting": {}, "problem": ""}]}
-        assert got == [CancelAll("cancel_all", AccountId("a"))]
+        assert got == [CancelAll(AccountId("a"))]
         assert "not understood" in (await asked(path, b'{"command":"sell_all"}'))["error"]
         assert "not understood" in (await asked(path, b"x" * 1000))["error"]
         await control.close()
