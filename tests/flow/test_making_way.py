@@ -7,16 +7,20 @@ import msgspec
 import pytest
 
 from oms_app.flow import submission
+from oms_app.flow.approvals import Approvals
+from oms_app.flow.lane import Lanes
 from oms_app.flow.making_way import make_way
+from oms_app.flow.routing import Directory
 from oms_compliance_checks.self_trade_prevention import SelfTradePrevention
 from oms_kernel.contracts import broker as br
 from oms_kernel.contracts.plugin import parse_params
-from oms_kernel.domain.decision import Decision, Outcome, RuleSeverity, Verdict, passed
+from oms_kernel.domain.decision import Decision, Gate, Outcome, RuleSeverity, Verdict, passed
 from oms_kernel.domain.events import OrderAcknowledged
 from oms_kernel.domain.ids import OrderId, wire_id
 from oms_kernel.domain.lifecycle import OrderState, RequestStatus
 from oms_kernel.domain.order import Order, Side
 from oms_kernel.engine import NewTerms
+from oms_kernel.guard import GuardedRule
 from oms_kernel.soundness import is_sound
 from oms_kernel.terms import Terms
 from oms_kernel.testkit.builders import a_uuid
@@ -149,6 +153,33 @@ def test_nothing_moves_for_what_is_only_tried_or_held(mode: str, severity: RuleS
     assert order.state is (OrderState.HELD if severity is RuleSeverity.SOFT else OrderState.NEW)
     assert desk.order(resting.order_id).state is OrderState.NEW
     assert desk.order(order.order_id).quantity == 11
+
+
+class TwoSeverities(Trading):
+    """Trading whose first rule is hard and whose second one is soft."""
+
+    def _guarded(self, limit_id: str, rule: Any) -> GuardedRule:
+        made = super()._guarded(limit_id, rule)
+        if limit_id != "limit-1":
+            return made
+        terms = msgspec.structs.replace(made.terms, severity=RuleSeverity.SOFT)
+        return GuardedRule(limit_id, made.plugin, made.name, Gate.RISK, terms, rule, made.guard)
+
+
+@pytest.mark.parametrize(("mode", "own"), [("OLDEST", 11), ("DECREMENT", 8)])
+def test_open_orders_give_way_to_a_held_one_when_it_is_approved(mode: str, own: int) -> None:
+    prevention = SelfTradePrevention(parse_params(SelfTradePrevention, {"mode": mode}))
+    desk = TwoSeverities([prevention, AboveTen()])
+    resting = desk.place(Side.SELL, 3, limit_price="100")
+    _, order = decide(desk, Side.BUY, 11)
+    assert order.state is OrderState.HELD
+    assert desk.order(resting.order_id).state is OrderState.NEW
+    approvals = Approvals(desk.desk, Lanes(desk.desk.ledger), Directory(desk.desk), lambda tenant, who: who)
+    officer = msgspec.structs.replace(desk.principal, principal_id="user:officer")
+    approvals.approve(officer, order.order_id, "it is meant")
+    assert desk.order(resting.order_id).state is OrderState.CANCELED
+    assert desk.order(order.order_id).state is OrderState.NEW
+    assert desk.order(order.order_id).quantity == own
 
 
 def test_a_modification_makes_open_orders_give_way_too() -> None:

@@ -153,7 +153,7 @@ class OrderToTradeRatio:
                 limit=alert,
                 unit=UNIT,
                 key=f"{account_id}:{after.risk_date}",
-                scope=Scope(account_id=account_id, instrument_id=self.scope.instrument_id),
+                scope=msgspec.structs.replace(self.scope, account_id=account_id, is_firm=False),
             ),
         )
 
