@@ -4,18 +4,17 @@ Guarantee: the order is judged anew by every rule at the moment of its approval;
 order only, and a hard denial leaves it waiting. What the person wrote stands beside the log, its salted hash in it.
 """
 
-import os
 from collections.abc import Callable
 
 import msgspec
 
 from oms_app.flow.amendment import find_own
 from oms_app.flow.audit import REFUSED, Actor, AdminAction, record
+from oms_app.flow.beside import keep_text
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import NotPermitted
 from oms_app.flow.lane import Lanes
 from oms_app.flow.making_way import make_way, shrink_own
-from oms_app.flow.pretrade import salted_hash
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory, route
 from oms_app.store import key_rows
@@ -24,11 +23,10 @@ from oms_kernel import engine
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.decision import Decision
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
-from oms_kernel.domain.ids import OrderId, TenantId
+from oms_kernel.domain.ids import EventId, OrderId, TenantId
 from oms_kernel.domain.lifecycle import OrderStatus, RequestStatus
 from oms_kernel.domain.order import Order
 
-SALT_BYTES = 16
 TEXT = "approval"
 DECLINED = "approval_declined"
 PersonOf = Callable[[TenantId, str], str]
@@ -145,10 +143,10 @@ def _required(reason: str) -> str:
 
 
 def _keep(turn: Turn, order: Order, text: str) -> str:
-    """Store a person's words beside the log; returns their salted hash."""
-    salt = os.urandom(SALT_BYTES)
-    turn.unit.put_text(order.order_id, TEXT, text, salt)
-    return salted_hash(text, salt)
+    """Store a person's words beside the log, under the order's id; returns their salted hash."""
+    text_hash, keep = keep_text(text)
+    keep(turn, EventId(order.order_id), TEXT)
+    return text_hash or ""
 
 
 class _ApproveJob:
