@@ -8,6 +8,7 @@ import pytest
 
 from oms_kernel.contracts.rules import Usage
 from oms_kernel.domain.ids import StrategyId
+from oms_kernel.domain.order import Side
 from oms_kernel.domain.scope import EVERYTHING, Scope
 from oms_kernel.guard import make_rule
 from oms_kernel.testkit.builders import ACCOUNT_ID
@@ -71,7 +72,8 @@ def test_shares_of_a_days_volume_where_it_is_known(scene: Scene) -> None:
     unknown = scene.another_instrument("UNKNOWN")
     scene.hold(10)
     scene.hold(10, instrument=unknown)
-    scene.accept(scene.order(quantity=10, limit_price="99"))
+    scene.accept(scene.order(quantity=8, limit_price="99"))
+    scene.accept(scene.order(Side.SELL, 2, limit_price="101"))
     scene.facts(average_daily_volume=1000)
     (share,) = used(scene, AdvParticipation)
     assert (share.account_id, share.instrument_id) == (ACCOUNT_ID, scene.instrument.instrument_id)
