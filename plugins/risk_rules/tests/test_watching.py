@@ -49,6 +49,8 @@ def monitor(contributed: Any, scope: Scope = EVERYTHING, **params: Any) -> Any:
         ({"max_quantity": 100}, -101, (101, 100, "units")),
         ({"max_quantity": 100, "max_short": 0}, -1, (1, 0, "units")),
         ({"max_long": 100}, -500, None),
+        ({"max_long": 0, "max_short": 5}, 1, (1, 0, "units")),
+        ({"max_short": 0, "max_long": 5}, "-0.5", ("0.5", 0, "units")),
         ({"max_notional": 10_000}, 100, None),
         ({"max_notional": 10_000}, -101, (10_100, 10_000, "USD")),
         ({"max_short_notional": 0}, 500, None),
@@ -58,11 +60,12 @@ def monitor(contributed: Any, scope: Scope = EVERYTHING, **params: Any) -> Any:
     ids=str,
 )
 def test_positions_below_at_and_above_the_limit(
-    scene: Scene, params: dict[str, Any], held: int, told: tuple[int, int, str] | None
+    scene: Scene, params: dict[str, Any], held: int | str, told: tuple[int | str, int, str] | None
 ) -> None:
     scene.hold(held)
     found = scene.watch(monitor(PositionMonitor, **params))
-    assert [(trigger.observed, trigger.limit, trigger.unit) for trigger in found] == ([] if told is None else [told])
+    expected = [] if told is None else [(Decimal(told[0]), told[1], told[2])]
+    assert [(trigger.observed, trigger.limit, trigger.unit) for trigger in found] == expected
 
 
 def test_a_positions_trigger_is_for_the_instrument_in_its_account(scene: Scene) -> None:
