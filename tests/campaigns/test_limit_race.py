@@ -104,5 +104,5 @@ def test_what_sells_is_counted_on_its_own_side() -> None:
 @pytest.mark.teeth
 @pytest.mark.parametrize("plant", limit_race.PLANTS)
 def test_the_race_catches_its_planted_defect(plant: str) -> None:
-    result = limit_race.run(200, 7, plant)
+    result = limit_race.run(limit_race.SHORT, 7, plant)
     assert any(text.startswith("limit:") for text in result.texts), (result.texts, result.figures)
