@@ -9,11 +9,13 @@ from sqlalchemy import Select, String, Table, cast, delete, literal, or_, select
 
 from oms_app.store import person_texts
 from oms_app.store.queries.breaches import NOTE
+from oms_app.store.queries.restraints import ASKED_TEXT, RELEASE_TEXT, SWITCH_TEXT
 from oms_app.store.rows import scope_of
 from oms_app.store.tables import (
     API_KEYS,
     AUDIT_ENTRIES,
     EVENT_LOG,
+    FIRM_SWITCHES,
     INVITATIONS,
     KNOWN_DEVICES,
     MEMBERSHIPS,
@@ -32,9 +34,12 @@ from oms_kernel.domain.events import (
     BreachClosed,
     BreakResolved,
     HoldReleased,
+    KillSwitchActivated,
+    KillSwitchReleased,
     OrderAccepted,
     OrderDenied,
     PersonResolved,
+    ReleaseAsked,
 )
 
 NOWHERE = "invalid"
@@ -45,6 +50,12 @@ TAGS = "tags"
 """The kind of text that an order's tags are."""
 _PLACING = (OrderAccepted.kind, OrderDenied.kind)
 _SETTLING = (PersonResolved.kind, HoldReleased.kind)
+_SWITCHING = (
+    (SWITCH_TEXT, KillSwitchActivated.kind),
+    (ASKED_TEXT, ReleaseAsked.kind),
+    (RELEASE_TEXT, KillSwitchReleased.kind),
+)
+"""Kinds of texts beside kill switches, and the events of whoever wrote them."""
 _HANDLING = (BreachAssigned.kind, BreachClosed.kind)
 _SECRET = frozenset({"password_hash", "refresh_hash", "previous_hash"})
 
@@ -139,6 +150,10 @@ def scrub_person(unit: RowsUnit, user_id: str, email: str) -> None:
     for table in (USER_SESSIONS, KNOWN_DEVICES, RECOVERY_CODES, SECOND_FACTORS):
         run(delete(table).where(table.c.user_id == user_id))
     run(delete(OUTGOING_MAILS).where(OUTGOING_MAILS.c.address == email))
+    wrote, firm = person_of(user_id), FIRM_SWITCHES.c
+    run(update(FIRM_SWITCHES).where(firm.activated_by == wrote).values(reason="", updated_at=unit.now))
+    released = or_(firm.released_by == wrote, firm.release_asked_by == wrote)
+    run(update(FIRM_SWITCHES).where(released).values(release_reason="", updated_at=unit.now))
     run(delete(ONE_TIME_TOKENS).where(or_(ONE_TIME_TOKENS.c.subject == user_id, ONE_TIME_TOKENS.c.subject == email)))
     person_texts.erase_key(unit, person_of(user_id))
 
@@ -189,8 +204,18 @@ def _texts_of(unit: RowsUnit, user_id: str) -> Select[Any]:
             (texts.kind == TAGS) & texts.order_id.in_(placed),
             (texts.kind != TAGS) & or_(texts.order_id.in_(settled), texts.order_id.in_(broken)),
             texts.order_id.in_(handled) & texts.kind.in_(noted),
+            *((texts.kind == kind) & texts.order_id.in_(_switches(unit, own, event)) for kind, event in _SWITCHING),
         ),
     )
+
+
+def _switches(unit: RowsUnit, own: Any, kind: str) -> Select[Any]:
+    """The kill switches that the person's events of a kind are about."""
+    objects = AUDIT_ENTRIES.c.object_id
+    query = select(objects).where(own, AUDIT_ENTRIES.c.kind == kind, objects.is_not(None))
+    if unit.connection.dialect.name == "postgresql":
+        return select(cast(query.subquery().c.object_id, ORDER_TEXTS.c.order_id.type))
+    return query
 
 
 def _own(table: Table, tenant_id: str, user_id: str) -> Any:
