@@ -1,6 +1,6 @@
 """What is known of instruments on both databases, and what each process remembers of it."""
 
-from datetime import timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,10 +8,15 @@ import msgspec
 import pytest
 
 from oms_app.flow import boards
+from oms_app.flow.audit import Actor
 from oms_app.flow.boards import FactsBoard
+from oms_app.flow.calendars import get_calendar, replace_calendar
+from oms_app.flow.instrument_facts import OlderFacts, facts_of, tell_facts
 from oms_app.store.instrument_facts import get_facts, put_facts
 from oms_app.store.memory import MemoryStore
+from oms_app.store.platform import PLATFORM_LEDGER
 from oms_kernel.contracts.rules import InstrumentFacts
+from oms_kernel.domain.calendar import Calendar
 from oms_kernel.domain.ids import LedgerId, TenantId
 from oms_kernel.testkit.builders import NOON, a_uuid, an_instrument
 
@@ -54,6 +59,24 @@ def test_a_batch_reads_what_was_stored_since(scribe: Any) -> None:
         assert scribe.instrument_id not in newer
         again = [one.instrument_id for one, _ in unit.instrument_facts(stored_at - timedelta(microseconds=1))]
         assert scribe.instrument_id in again
+
+
+def test_facts_and_calendars_are_told_with_an_event_in_the_platforms_log(scribe: Any) -> None:
+    def head() -> int:
+        return int(scribe.store.heads([PLATFORM_LEDGER]).get(PLATFORM_LEDGER, 0))
+
+    actor, before = Actor(principal_id="user:feed"), head()
+    facts = InstrumentFacts(instrument_id=scribe.instrument_id, as_of=NOON, is_halted=True)
+    assert tell_facts(scribe.store, actor, facts) == facts
+    assert facts_of(scribe.store, scribe.instrument_id) == facts
+    with pytest.raises(OlderFacts):
+        tell_facts(scribe.store, actor, msgspec.structs.replace(facts, as_of=NOON - timedelta(seconds=1)))
+    calendar = Calendar(name=f"C{scribe.instrument_id[-8:]}", early_closes={date(2026, 11, 27): time(13)})
+    assert replace_calendar(scribe.store, actor, calendar)
+    assert not replace_calendar(scribe.store, actor, calendar)
+    with scribe.store.read_unit(None) as unit:
+        assert get_calendar(unit, calendar.name) == calendar
+    assert head() == before + 2
 
 
 # What a process remembers ---------------------------------------------------------------------------------
