@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from oms_app.bootstrap import build_services
 from oms_app.flow.audit import cli_actor
+from oms_app.flow.personal_data import PersonalData
 from oms_app.flow.strategies import StateConflict, Strategies
 from oms_app.flow.tenancy import NewTenant
 from oms_app.store import people, tables
@@ -321,3 +322,20 @@ def _is_halted(desk: Desk, tenant_id: TenantId, ledger_id: LedgerId, account_id:
         tenant_id, ledger_id, lambda turn: turn.view.trading_state(account_id, None, instrument_id)
     )
     return state is TradingState.HALTED
+
+
+def test_what_a_person_wrote_about_switches_is_erased_with_the_person(desk: Desk) -> None:
+    superuser(desk)
+    person, other = desk.person(), second_person(desk)
+    mine = as_person(desk, "POST", SWITCHES, {"level": "TENANT", "trading_state": "HALTED", "reason": "mine"}, person)
+    theirs = as_person(
+        desk, "POST", SWITCHES, {"level": "TENANT", "trading_state": "CANCEL_ONLY", "reason": "theirs"}, other
+    )
+    firm = as_person(desk, "POST", SWITCHES, {"level": "FIRM", "trading_state": "HALTED", "reason": "mine too"}, person)
+    written = [one.json["kill_switches"][0]["switch_id"] for one in (mine, theirs, firm)]
+    release = f"{SWITCHES}/{written[1]}/release"
+    assert as_person(desk, "POST", release, {"reason": "mine as well"}, person).status_code == 200
+    PersonalData(desk.services.store, desk.services.tenancy).erase(cli_actor(), desk.user_id)
+    shown = [as_person(desk, "GET", f"{SWITCHES}/{switch_id}", None, other).json for switch_id in written]
+    assert [(one["reason"], one["release_reason"]) for one in shown] == [("", ""), ("theirs", ""), ("", "")]
+    assert [latch.reason for latch in desk.services.firm_switches.active()] == [""]
