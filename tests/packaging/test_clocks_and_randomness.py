@@ -27,6 +27,7 @@ ALLOWED = {
     "flow/pretrade.py": {"secrets.token_bytes": "salts the hash of people's text, which must not be guessed"},
     "flow/resolution.py": {"os.urandom": "salts the hash of people's text, which must not be guessed"},
     "flow/attention.py": {"os.urandom": "salts the hash of people's text, which must not be guessed"},
+    "flow/beside.py": {"os.urandom": "salts the hash of people's text, which must not be guessed"},
     "flow/api_keys.py": {"secrets.choice": "makes a key that nobody can guess", "secrets.compare_digest": "no chance"},
     "flow/identity.py": {"uuid.uuid4": "names users and sign-ins, which are no part of a ledger's log"},
     "flow/audit_checkpoints.py": {"os.urandom": "makes a signing key that nobody can guess"},

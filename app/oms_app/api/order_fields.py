@@ -132,6 +132,7 @@ _READERS: dict[str, tuple[Reader, str]] = {
     "desk": (_remembered(_text(LONGEST_REFERENCE)), _REFERENCE_FIX),
     "client_ref": (_remembered(_text(LONGEST_REFERENCE)), _REFERENCE_FIX),
 }
+_REFERENCES = ("locate_id", "algo_version", "desk", "client_ref")
 _REQUIRED = {
     "side": "send BUY or SELL",
     "quantity": DECIMAL_FIX,
@@ -224,6 +225,7 @@ def order_schema() -> ma.Schema:
             "time_in_force": Word(TimeInForce, load_default=TimeInForce.DAY),
             "symbol": Text(longest=60),
             "exchange": Text(longest=30, allow_none=True),
+            **{name: Text(longest=LONGEST_REFERENCE, allow_none=True) for name in _REFERENCES},
             "broker_account_id": IdText(allow_none=True),
             "tags": JsonObject(allow_none=True),
             "price": DecimalText(allow_none=True),
