@@ -198,5 +198,7 @@ def test_small_holdings_and_what_cannot_be_measured_are_not_told(scene: Scene) -
     scene.hold(200)
     assert scene.watch(watching(free_below=20_000)) == ()
     assert scene.watch(watching(by="SECTOR")) == ()
-    scene.pay(-CASH * 2)
+    scene.pay(-CASH)
+    assert scene.watch(watching()) == ()
+    scene.pay(-CASH)
     assert scene.watch(watching()) == ()

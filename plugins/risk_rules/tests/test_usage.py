@@ -128,6 +128,10 @@ def test_a_sectors_share_is_told_by_its_name(scene: Scene) -> None:
     assert (found.figure, found.instrument_id) == ("Energy", None)
 
 
+def test_money_that_is_reserved_but_not_there_leaves_none_to_use(scene: Scene) -> None:
+    assert rows(usage_of(scene, BuyingPower, {"reserve": 500_000})) == [("", Decimal(15_000), Decimal(0), "USD")]
+
+
 def test_the_flow_is_told_as_a_ratio(scene: Scene) -> None:
     for number in range(5):
         scene.acknowledge(scene.accept(scene.order(Side.BUY, 1 + number, limit_price="80")))

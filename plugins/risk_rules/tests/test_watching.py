@@ -315,6 +315,15 @@ def test_a_number_of_breaks_may_be_borne_with(scene: Scene) -> None:
     assert trigger.observed == 3
 
 
+def test_of_several_breaks_the_worst_is_named(scene: Scene) -> None:
+    find_break(scene, Severity.WARNING, subject="EUR")
+    find_break(scene, Severity.CRITICAL, subject="CHF")
+    scene.wait(seconds=61)
+    (trigger,) = scene.watch(monitor(OpenBreaksMonitor))
+    assert trigger.observed == 2
+    assert "the worst: CASH of CHF, CRITICAL" in trigger.message
+
+
 def test_a_break_that_was_resolved_counts_no_more(scene: Scene) -> None:
     break_id = find_break(scene, Severity.CRITICAL)
     scene.record(ev.BreakResolved(account_id=ACCOUNT_ID, break_id=break_id, resolution="gone"))
