@@ -62,7 +62,14 @@ def run(plan: Plan, generator: Generator, say: Say, stock: Stock) -> list[dict[s
                 times.append(subject.told(breach))
                 subject.calm()
             say(f"  {name}: p50 {statistics.median(times):.0f}, p99 {_p99(times):.0f}, most {max(times):.0f} ms")
-            figures = {"p50_ms": round(statistics.median(times), 1), "max_ms": round(max(times), 1), "breaches": count}
+            figures = {
+                "p50_ms": round(statistics.median(times), 1),
+                "p99_ms": round(_p99(times), 1),
+                "floor_p50_ms": round(statistics.median(floors), 1),
+                "floor_p99_ms": round(_p99(floors), 1),
+                "max_ms": round(max(times), 1),
+                "breaches": count,
+            }
             records.append(record(name, "ms", [_p99(times)], [_p99(floors)], seed=plan.seed, **figures))
         return records
 
