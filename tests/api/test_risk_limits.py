@@ -264,6 +264,7 @@ def test_a_change_is_rejected_or_withdrawn_without_effect(
         assert (done.status_code, done.json["status"]) == (200, status), done.json
     assert desk.send("GET", f"/api/v1{path}").json["severity"] == "HARD"
     assert people.send(asker, "GET", "/risk/limit-changes?status=PENDING").json["items"] == []
+    assert people.send(asker, "GET", "/risk/limit-changes?status=pending").status_code == 422
 
 
 def test_a_change_is_not_carried_out_when_its_limit_moved_meanwhile(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import marshmallow as ma
 import msgspec
 
 from oms_app.api.bodies import SchemaBody
@@ -19,6 +20,7 @@ from oms_app.flow.rule_catalogue import catalogue, rule_names
 from oms_app.flow.scopes import Scope
 from oms_app.store.limit_changes import LimitChange
 from oms_app.store.limits import StoredLimit
+from oms_app.store.tenant_tables import CHANGE_STATUSES
 from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.scope import EVERYTHING, ScopeLevel
 
@@ -285,7 +287,13 @@ ENDPOINTS = (
             severity=Word(RuleSeverity),
         ),
     ),
-    _endpoint("GET", "/risk/limit-changes", list_limit_changes, {200: "LimitChangeList"}, query=list_query("status")),
+    _endpoint(
+        "GET",
+        "/risk/limit-changes",
+        list_limit_changes,
+        {200: "LimitChangeList"},
+        query=list_query(status=ma.fields.String(validate=ma.validate.OneOf(CHANGE_STATUSES))),
+    ),
     _endpoint("GET", CHANGE, get_limit_change, {200: "LimitChange"}),
     _endpoint(
         "POST",
