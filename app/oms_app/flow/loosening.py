@@ -16,7 +16,7 @@ from oms_kernel.domain.scope import Scope
 
 _STRICTNESS = (RuleSeverity.SHADOW, RuleSeverity.SOFT, RuleSeverity.HARD)
 _LOWER_IS_TIGHTER = ("max_", "per_")
-"""How parameters begin of which less denies more. Of `min_...` nothing follows: a larger count to begin at is looser."""
+"""How parameters begin of which less denies more. Of `min_` nothing follows: a larger count to begin at is looser."""
 _IDS = ("account_id", "strategy_id", "instrument_id")
 
 
