@@ -105,6 +105,8 @@ def test_a_scope_may_be_counted_as_a_whole(scene: Scene) -> None:
     assert scene.judge(apart, scene.order()).outcome is Outcome.PASS
     together = made(MessageRate, per_second=2, cancel_reserve_percent=0, per="SCOPE")
     assert scene.judge(together, scene.order()).observed == Decimal(3)
+    scene.cancel(scene.accept(scene.order(limit_price="99")))
+    assert scene.judge(together, scene.order()).observed == Decimal(5)
 
 
 def test_a_strategy_as_a_scope_counts_its_orders_changes_and_cancels_only(scene: Scene) -> None:
@@ -154,6 +156,7 @@ def test_an_equal_order_after_the_window_shows_how_long_ago_the_first_was(scene:
     scene.accept(scene.order())
     verdict = scene.wait(seconds=7).judge(made(DuplicateOrder, window_s=5), scene.order())
     assert (verdict.outcome, verdict.observed, verdict.headroom) == (Outcome.PASS, Decimal(7), Decimal(2))
+    assert verdict.message == ""
 
 
 def test_a_duplicate_is_told_how_to_say_that_it_is_meant(scene: Scene) -> None:

@@ -70,6 +70,7 @@ def test_of_percent_and_ticks_the_narrower_holds(scene: Scene) -> None:
     narrow = made(PriceCollar, max_deviation_percent=10, max_deviation_ticks=50)
     verdict = scene.judge(narrow, scene.order(limit_price="100.51"))
     assert (verdict.outcome, verdict.unit, verdict.observed) == (Outcome.DENY, "ticks", Decimal(51))
+    assert verdict.would_pass == "a limit price of at most 100.5"
 
 
 def test_a_collar_needs_percent_or_ticks() -> None:
@@ -285,8 +286,10 @@ def test_market_orders_count_at_the_quote(scene: Scene) -> None:
     assert scene.judge(made(CollarOverTime), scene.order()).outcome is Outcome.PASS
 
 
-@pytest.mark.parametrize("window_s", [60, 3600])
-def test_the_average_is_the_same_when_it_is_built_from_its_horizon_only(scene: Scene, window_s: int) -> None:
+@pytest.mark.parametrize(("window_s", "average"), [(60, 100), (3600, 99)])
+def test_the_average_is_the_same_when_it_is_built_from_its_horizon_only(
+    scene: Scene, window_s: int, average: int
+) -> None:
     rule = made(CollarOverTime, window_s=window_s)
     for price in (90, 95, 100, 101):
         scene.accept(scene.order(limit_price=price))
@@ -297,7 +300,9 @@ def test_the_average_is_the_same_when_it_is_built_from_its_horizon_only(scene: S
     for recorded in scene.events:
         if recorded.recorded_at >= scene.now - rule.horizon:
             state, _ = rule.fold(state, recorded)
-    assert rule.assess(intent, view, state) == rule.assess(intent, view, scene.memory(rule))
+    verdict = rule.assess(intent, view, state)
+    assert verdict == rule.assess(intent, view, scene.memory(rule))
+    assert verdict.inputs["average"] == Decimal(average)
 
 
 # market_order_guard --------------------------------------------------------------------------------------
