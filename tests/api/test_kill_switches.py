@@ -16,12 +16,14 @@ from oms_app.flow.strategies import StateConflict, Strategies
 from oms_app.flow.tenancy import NewTenant
 from oms_app.store import people, tables
 from oms_app.store import strategies as rows
+from oms_app.store.queries.restraints import switch_texts
 from oms_app.strategies.rows import Run, is_stopping
 from oms_app.workers.restraining import Restraining
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.ids import AccountId, LedgerId, StrategyId, StrategyRunId, TenantId
 from tests.api.conftest import opened
 from tests.api.desk import PASSWORD, Desk
+from tests.waiting import until
 
 SWITCHES = "/api/v1/risk/kill-switches"
 HEARTBEAT = "/api/v1/risk/heartbeat"
@@ -174,7 +176,7 @@ def test_a_running_strategy_is_told_to_stop_and_none_starts_while_it_is_halted(d
     account_id = AccountId(desk.ids["account_id"])
     made, run_id = str(uuid.uuid4()), str(uuid.uuid4())
     with desk.services.store.tenant_unit(desk.tenant_id) as unit:
-        kept = {"name": "s", "strategy": name, "account_id": account_id, "params": {"symbol": "ACME"}}
+        kept: dict[str, Any] = {"name": "s", "strategy": name, "account_id": account_id, "params": {"symbol": "ACME"}}
         rows.create_strategy(unit, made, **kept)
         rows.start_run(unit, run_id, made, desk.ids["ledger_id"], cursor_seq=0)
     run = Run(
@@ -339,3 +341,47 @@ def test_what_a_person_wrote_about_switches_is_erased_with_the_person(desk: Desk
     shown = [as_person(desk, "GET", f"{SWITCHES}/{switch_id}", None, other).json for switch_id in written]
     assert [(one["reason"], one["release_reason"]) for one in shown] == [("", ""), ("theirs", ""), ("", "")]
     assert [latch.reason for latch in desk.services.firm_switches.active()] == [""]
+
+
+@pytest.mark.integration
+def test_switches_of_the_firm_heartbeats_and_liquidations_work_on_postgresql(postgres_desk: Desk) -> None:
+    desk = postgres_desk
+    superuser(desk)
+    buy = desk.place(order_type="MARKET", limit_price=None)
+    desk.fill(buy.json, "10", "99.50")
+    mine = desk.place(limit_price="98.00")
+    assert desk.send("POST", HEARTBEAT, {"timeout_s": 5}).status_code == 200
+    assert desk.send("POST", HEARTBEAT, {"timeout_s": 6}).json["timeout_s"] == 6
+    let_time_pass(desk, 1)
+    assert restraining(desk).turn() == 1
+    assert state_of(desk, mine) == "CANCELED"
+    firm = {"level": "FIRM", "trading_state": "HALTED", "reason_code": "test", "flatten": True, "reason": "all of it"}
+    thrown = as_person(desk, "POST", SWITCHES, firm)
+    assert thrown.status_code == 201, thrown.json
+    (switch,) = thrown.json["kill_switches"]
+    assert (switch["level"], switch["reason"], len(thrown.json["liquidation_ids"])) == ("FIRM", "all of it", 1)
+    assert restraining(desk).turn() == 1  # the worker closes what is held
+    (closing,) = desk.send("GET", "/api/v1/orders?status=NEW").json["items"]
+    desk.fill(closing, "10", "99.00")
+    assert restraining(desk).turn() == 1
+    (liquidation,) = desk.send("GET", "/api/v1/risk/liquidations").json["items"]
+    assert (liquidation["outcome"], liquidation["switch_id"]) == ("flat", switch["switch_id"])
+    release = f"{SWITCHES}/{switch['switch_id']}/release"
+    assert as_person(desk, "POST", release, {"reason": "settled"}).json["is_active"] is False
+    assert desk.send("GET", f"{SWITCHES}?active=true").json["items"] == []
+    PersonalData(desk.services.store, desk.services.tenancy).erase(cli_actor(), desk.user_id)
+    with desk.services.store.read_unit(desk.tenant_id) as unit:
+        assert set(switch_texts(unit, [switch["switch_id"]]).values()) == {""}
+
+
+def test_the_workers_own_thread_strikes_without_being_asked_and_ends(desk: Desk) -> None:
+    mine = desk.place()
+    assert desk.send("POST", HEARTBEAT, {"timeout_s": 5}).status_code == 200
+    let_time_pass(desk, 1)
+    thread = restraining(desk)
+    thread.start()
+    try:
+        until(lambda: state_of(desk, mine) == "CANCELED", "the lost heartbeat cancels the order")
+    finally:
+        thread.stop()
+    assert thread.is_alive is False

@@ -11,7 +11,7 @@ from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
 from oms_kernel.domain.ids import AccountId, EventId, InstrumentId, StrategyId
-from oms_kernel.domain.lifecycle import OrderState
+from oms_kernel.domain.lifecycle import OrderState, RequestKind
 from oms_kernel.domain.order import Order, Side
 from oms_kernel.domain.scope import Scope
 from oms_kernel.settlement import doubt
@@ -258,4 +258,4 @@ def test_a_thousand_working_orders_are_called_back_in_one_transaction(stopping: 
     assert len(orders) == 1000
 
 
-_PLACE = ev.RequestKind.PLACE
+_PLACE = RequestKind.PLACE

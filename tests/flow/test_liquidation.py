@@ -8,12 +8,11 @@ import pytest
 
 from oms_app.flow.liquidation import UnknownLiquidation
 from oms_kernel.contracts.rules import OrderIntent
-from oms_kernel.domain import events as ev
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Verdict, denied, passed
 from oms_kernel.domain.errors import OrderConflict
 from oms_kernel.domain.ids import EventId, StrategyId
-from oms_kernel.domain.lifecycle import OrderState
+from oms_kernel.domain.lifecycle import OrderState, RequestKind
 from oms_kernel.domain.order import MANUAL_BOOK, Order, OrderType, Side
 from oms_kernel.domain.scope import Scope
 from oms_kernel.settlement import doubt
@@ -96,7 +95,7 @@ def test_a_position_is_closed_by_a_market_order_that_only_reduces(quantity: int)
     stopping.working(order)
     stopping.fills(order, 10)
     stopping.step()
-    assert (stopping.held(), outcome(stopping, liquidation_id)) == (0, "flat")
+    assert (stopping.held(), outcome(stopping, liquidation_id)) == (Decimal(0), "flat")
 
 
 @pytest.mark.parametrize("state", [TradingState.HALTED, TradingState.CANCEL_ONLY, TradingState.REDUCE_ONLY])
@@ -154,7 +153,7 @@ def test_what_is_in_doubt_is_not_waited_for_and_counts_as_covered() -> None:
     stopping.holds(10)
     selling = stopping.place(Side.SELL, 3, limit_price="120.00")
     stopping.send()
-    stopping.record(*doubt(stopping.order(selling.order_id), ev.RequestKind.PLACE, "cut"))
+    stopping.record(*doubt(stopping.order(selling.order_id), RequestKind.PLACE, "cut"))
     start(stopping)
     stopping.step()
     assert only(stopping).request.quantity == Decimal(7)
@@ -242,9 +241,9 @@ def test_each_strategys_part_is_closed_in_its_own_book() -> None:
     start(stopping)
     for order in stopping.closing():
         stopping.working(order)
-        stopping.fills(order, order.request.quantity)
+        stopping.fills(order, str(order.request.quantity))
     stopping.step()
-    assert (stopping.held(), stopping.held(STRATEGY), stopping.held(MANUAL_BOOK)) == (0, 0, 0)
+    assert {stopping.held(), stopping.held(STRATEGY), stopping.held(MANUAL_BOOK)} == {Decimal(0)}
 
 
 def test_the_liquidation_of_a_strategy_closes_its_book_and_no_other() -> None:
@@ -257,7 +256,7 @@ def test_the_liquidation_of_a_strategy_closes_its_book_and_no_other() -> None:
     stopping.working(order)
     stopping.fills(order, 6)
     stopping.step()
-    assert (stopping.held(), outcome(stopping, liquidation_id)) == (4, "flat")
+    assert (stopping.held(), outcome(stopping, liquidation_id)) == (Decimal(4), "flat")
 
 
 def test_books_that_cancel_each_other_out_need_no_order() -> None:

@@ -37,6 +37,11 @@ class Restraining:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="restraints", daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()
