@@ -286,6 +286,10 @@ def test_a_switch_of_the_firm_needs_a_superuser_and_holds_ledgers_that_come_late
     assert desk.place().status_code != 201
     (switch,) = done.json["kill_switches"]
     assert (switch["level"], bool(switch["firm_switch_id"])) == ("FIRM", True)
+    assert done.json["firm_switch_id"] == switch["firm_switch_id"]
+    again = as_person(desk, "POST", SWITCHES, firm)
+    assert (again.status_code, again.json["already_active"]) == (200, True)
+    assert again.json["kill_switches"] == [switch]
     later, ledger_id = _new_tenant(desk)
     account_id = AccountId(str(uuid.uuid4()))
     desk.services.control.open_account(later, ledger_id, account_id, base_currency="USD")

@@ -27,6 +27,7 @@ def _answers(switch: ma.Schema, liquidation: ma.Schema) -> dict[str, Fields]:
     return {
         "KillSwitchResult": {
             "already_active": Flag(),
+            "firm_switch_id": _text(),
             "kill_switches": ma.fields.List(ma.fields.Nested(switch)),
             "cancelling": ma.fields.List(IdText()),
             "ended": ma.fields.List(IdText()),

@@ -89,7 +89,7 @@ class FirmSwitches:
                 is_new = True
             else:
                 is_new = False
-        parts = self._spread(latch)
+        parts = self._spread(latch, anew=True)
         if is_new:
             told = {"trading_state": latch.trading_state.value, "ledgers": len(parts)}
             action = AdminAction(
@@ -171,8 +171,8 @@ class FirmSwitches:
 
     # Every ledger -------------------------------------------------------------------------------------------
 
-    def _spread(self, latch: FirmSwitch) -> list[Part]:
-        """The part of each ledger that this process did not know to have the switch."""
+    def _spread(self, latch: FirmSwitch, *, anew: bool = False) -> list[Part]:
+        """The part of each ledger that this process did not know to have the switch; anew: of every ledger."""
 
         def one(of: tuple[TenantId, LedgerId]) -> Part | None:
             tenant_id, ledger_id = of
@@ -185,7 +185,7 @@ class FirmSwitches:
             self._done.add((latch.firm_switch_id, ledger_id))
             return part
 
-        missing = [of for of in self._ledgers() if (latch.firm_switch_id, of[1]) not in self._done]
+        missing = [of for of in self._ledgers() if anew or (latch.firm_switch_id, of[1]) not in self._done]
         return [part for part in self._each(one, missing) if part is not None]
 
     def _release_everywhere(self, latch: FirmSwitch) -> int:

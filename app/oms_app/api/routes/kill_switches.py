@@ -123,6 +123,7 @@ def _result(call: Call, done: Activated) -> dict[str, Any]:
         shown = reading.switch_documents(unit, [part.switch.switch_id for part in done.parts])
     return {
         "already_active": not done.is_new,
+        "firm_switch_id": next((part.switch.firm_switch_id for part in done.parts), ""),
         "kill_switches": shown,
         "cancelling": [order_id for part in done.parts for order_id in part.cancelling],
         "ended": [order_id for part in done.parts for order_id in part.ended],
