@@ -56,7 +56,7 @@ class SwitchView(msgspec.Struct, frozen=True):
 
 
 class SwitchEventView(msgspec.Struct, frozen=True):
-    """One thing that happened to a kill switch, or a drill. order_count, position_count, elapsed_ms: of a drill only."""
+    """One thing that happened to a kill switch, or a drill. order_count, position_count, elapsed_ms: of a drill."""
 
     event_id: str
     kind: str
