@@ -34,6 +34,7 @@ from oms_kernel.domain.ids import TenantId
 _ONE_OF = re.compile(r"^(\w+) IN \((.+)\)$")
 _LIKED = ("OPEN", "STOPPED", "REQUESTED", "PENDING", "ACTIVE", "WARNING")
 """Words of states in which most can still be done with a row."""
+UUID_LENGTH = 36
 _LISTS = frozenset({"scopes", "event_kinds", "account_ids", "networks", "codes"})
 _TEXTS = {"currency": "USD", "base_currency": "USD", "time_zone": "UTC", "extra": "{}", "order_versions": "[]"}
 
@@ -133,6 +134,8 @@ class Filler:
         return [] if column.name in _LISTS else {}
 
     def _text(self, column: Column[Any], longest: int) -> str:
+        if column.name.endswith("_id") and longest == UUID_LENGTH:
+            return str(uuid.uuid4())  # an id or nothing: the type of ids knows no empty one
         if column.name in _TEXTS:
             return _TEXTS[column.name]
         if column.name.endswith("_date"):

@@ -94,6 +94,8 @@ def test_a_breach_is_assigned_and_closed_with_a_finding_and_stays_closed(desk: D
     assert taken.json["assigned_to"].startswith("key:")
     given = desk.send("POST", path + "/assign", {"assigned_to": "user:anna"})
     assert given.json["assigned_to"] == "user:anna"
+    named = desk.send("POST", path + "/assign", {"assigned_to": "anna@example.com"})
+    assert (named.status_code, named.json["errors"][0]["field"]) == (422, "assigned_to")
     assert desk.send("POST", path + "/close", {"finding": "JUSTIFIED"}).status_code == 422
     assert desk.send("POST", path + "/close", {"finding": "MAYBE", "text": "x"}).status_code == 422
     closed = desk.send("POST", path + "/close", {"finding": "JUSTIFIED", "text": "the position is closed"})

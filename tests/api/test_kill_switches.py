@@ -258,6 +258,16 @@ def test_a_lost_heartbeat_cancels_the_callers_own_orders_and_nobody_elses(desk: 
     assert restraining(desk).turn() == 0
 
 
+def test_whoever_may_use_some_accounts_arms_a_strategys_switch_for_one_of_them(desk: Desk) -> None:
+    account_id = desk.ids["account_id"]
+    key = desk.key("cancel:orders", account_ids=[AccountId(account_id)])
+    heartbeat = {"timeout_s": 5, "strategy_id": str(uuid.uuid4())}
+    everywhere = desk.send("POST", HEARTBEAT, heartbeat, key=key)
+    assert (everywhere.status_code, everywhere.json["errors"][0]["field"]) == (422, "account_id")
+    here = desk.send("POST", HEARTBEAT, {**heartbeat, "account_id": account_id}, key=key)
+    assert (here.status_code, here.json["account_id"]) == (200, account_id)
+
+
 def test_good_till_cancelled_orders_may_be_spared_and_a_strategy_may_be_halted(desk: Desk) -> None:
     strategy_id = str(uuid.uuid4())
     day = desk.place(strategy_id=strategy_id)
@@ -300,7 +310,7 @@ def test_a_switch_of_the_firm_needs_a_superuser_and_holds_ledgers_that_come_late
     desk.services.tenancy.change_settings(cli_actor(), later, {"second_person_release": True})
     release = f"{SWITCHES}/{switch['switch_id']}/release"
     first = as_person(desk, "POST", release, {"reason": "settled"})
-    assert first.status_code == 202, first.json
+    assert (first.status_code, first.json["release_asked_by"]) == (202, f"user:{desk.user_id}"), first.json
     assert as_person(desk, "POST", release, {"reason": "settled"}).status_code == 409
     other = second_person(desk)
     refused = as_person(desk, "POST", release, {"reason": "settled"}, other)

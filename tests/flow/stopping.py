@@ -36,8 +36,8 @@ class Stopping(Trading):
         desk.capabilities = lambda broker: self.capabilities_of
         super()._wire(desk)
         directory = self.intake._directory
-        self.liquidations = Liquidations(desk, directory, monotonic=lambda: self.elapsed)
-        self.switches = KillSwitches(desk, directory, begin_closing=self.liquidations.advance)
+        self.liquidations = Liquidations(desk, directory, lambda: self.elapsed)
+        self.switches = KillSwitches(desk, directory, lambda: self.elapsed, begin_closing=self.liquidations.advance)
 
     def throw(self, state: TradingState = TradingState.HALTED, scope: Scope = Scope(), **options: Any) -> Activated:  # noqa: B008
         """A switch of the tenant, or of another scope."""

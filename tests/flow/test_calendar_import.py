@@ -78,6 +78,15 @@ def test_what_cannot_be_imported_names_its_field(code: str, first: date, last: d
     assert caught.value.field == field
 
 
+def test_an_exchange_that_the_library_cannot_work_out_is_refused_or_whole() -> None:
+    try:
+        made = import_calendar("ASEX", FIRST, LAST)
+    except InvalidRequest as refused:
+        assert (refused.field, refused.detail[:5]) == ("code", "ASEX:")
+    else:
+        assert made.left_out == ()
+
+
 def test_a_single_session_on_another_weekday_is_named_and_not_kept() -> None:
     days = [date(2026, 3, 2) + timedelta(days=number) for number in range(26)]
     held = [day for day in days if day.isoweekday() < 6] + [date(2026, 3, 7)]

@@ -13,6 +13,8 @@ from security.sides import Sides, two_sides
 
 CALLS = 1_000
 REQUESTS = 2_000
+cut_while_in_use = pytest.mark.filterwarnings("ignore:.*WatchedConnection.*:ResourceWarning")
+"""Connections that were cut while a thread had them are closed by nobody; that may be seen in the middle of a test."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,7 @@ def test_a_table_that_lost_its_fence_is_found(sides: Sides, url: str, plant: str
     assert foreign_rows.called(sides, url, 150, 7, plant).figures["foreign_rows"] > 0
 
 
+@cut_while_in_use
 def test_no_row_changes_hands_over_a_shared_pool(sides: Sides, url: str) -> None:
     result = shared_pool.sent(sides, url, REQUESTS, 7, "")
     assert result.failures == []
@@ -51,6 +54,7 @@ def test_no_row_changes_hands_over_a_shared_pool(sides: Sides, url: str) -> None
     assert result.figures["lost"] > 0
 
 
+@cut_while_in_use
 @pytest.mark.parametrize("plant", shared_pool.PLANTS)
 def test_a_store_that_mixes_tenants_or_keeps_a_transaction_is_found(sides: Sides, url: str, plant: str) -> None:
     assert shared_pool.sent(sides, url, 100, 7, plant).exit_code == 1

@@ -1,6 +1,7 @@
 """Stories of a session that is halted: by a switch of the ledger, or by its own socket with the database gone."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def thrown(scene: Scene) -> list[Any]:
 
 
 def throw(scene: Scene) -> None:
-    switches = KillSwitches(scene.trading.desk, scene.trading.intake._directory)
+    switches = KillSwitches(scene.trading.desk, scene.trading.intake._directory, time.monotonic)
     switches.activate(
         scene.trading.principal, Asked(scope=Scope(), trading_state=TradingState.HALTED, reason_code="test")
     )

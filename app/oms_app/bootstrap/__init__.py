@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -185,9 +186,9 @@ def build_services(settings: Settings, *, process: str = "") -> Services:
     lanes = Lanes(desk.ledger)
     directory = Directory(desk)
     tell = partial(_tell, store)
-    liquidations = Liquidations(desk, directory, tell)
-    kill_switches = KillSwitches(desk, directory, tell, liquidations.advance)
-    firm_switches = FirmSwitches(store, desk, kill_switches, new_id, tell)
+    liquidations = Liquidations(desk, directory, time.monotonic, tell)
+    kill_switches = KillSwitches(desk, directory, time.monotonic, tell, liquidations.advance)
+    firm_switches = FirmSwitches(store, desk, kill_switches, new_id, time.monotonic, tell)
     control = Control(desk, directory, firm_switches.begin_under)
     services = Services(
         settings=settings,

@@ -4,6 +4,7 @@ A breach of surveillance is a case of compliance, and nobody else's. People's wo
 breach's id; events hold their salted hash. Closing a breach releases nothing that it stopped.
 """
 
+import re
 from enum import StrEnum
 
 from oms_app.flow.beside import keep_text
@@ -17,6 +18,7 @@ from oms_kernel.domain.errors import InvalidRequest, OrderConflict
 from oms_kernel.domain.ids import EventId, LedgerId
 
 LONGEST_ASSIGNEE = 100
+_PRINCIPAL = re.compile(r"(user|key):[0-9A-Za-z-]+")
 
 
 class Finding(StrEnum):
@@ -50,10 +52,11 @@ class Breaches:
     ) -> Breach:
         """The breach, taken care of by somebody: by the caller unless another one is named. text: a note.
 
-        Raises UnknownBreach; OrderConflict for one that is closed.
+        Raises UnknownBreach, InvalidRequest; OrderConflict for one that is closed.
         """
-        if len(assigned_to) > LONGEST_ASSIGNEE:
-            raise InvalidRequest(f"at most {LONGEST_ASSIGNEE} characters", field="assigned_to")
+        if assigned_to and (len(assigned_to) > LONGEST_ASSIGNEE or _PRINCIPAL.fullmatch(assigned_to) is None):
+            told = "send user: or key: with its id (GET /api/v1/members lists people); no name or address, for logs keep it"
+            raise InvalidRequest(told, field="assigned_to")
         text_hash, keep = keep_text(text)
 
         def work(turn: Turn) -> Breach:

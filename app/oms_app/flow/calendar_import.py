@@ -157,6 +157,9 @@ def _made(library: Any, code: str, first: date, last: date) -> tuple[Any, date]:
             return source, last
         except ValueError as error:
             raise InvalidRequest(f"{code}: {error}"[:LONGEST_REASON], field="from") from None
+        except NotImplementedError:
+            told = f"{code}: this version of exchange_calendars cannot work it out; put the calendar by hand"
+            raise InvalidRequest(told, field="code") from None
 
 
 def _bound(source: Any) -> date | None:

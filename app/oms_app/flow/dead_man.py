@@ -73,6 +73,9 @@ class DeadMan:
         halts = heartbeat.action is DeadManAction.HALT
         if halts and heartbeat.account_id is None and heartbeat.strategy_id is None:
             raise InvalidRequest("say which account or strategy is to be halted", field="account_id")
+        if heartbeat.account_id is None and heartbeat.strategy_id is not None and principal.account_ids is not None:
+            told = "you may use some accounts only: say in which one the strategy's orders are cancelled"
+            raise InvalidRequest(told, field="account_id")
         if heartbeat.account_id is not None:
             self._directory.account(principal, heartbeat.account_id, None)
         own = (principal.tenant_id, principal.principal_id, heartbeat.strategy_id or "")

@@ -4,7 +4,6 @@ Guarantee: the latch is stored first; whoever dies after that is made up for by 
 to trade later, of a tenant made later, begins under it. A release is stored first in the same way.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,6 +33,7 @@ from oms_app.store.firm_switches import FirmSwitch
 from oms_app.store.platform import PLATFORM_TENANT
 from oms_app.store.sql_store import SqlStore
 from oms_app.store.tenants import get_tenant
+from oms_kernel.domain import events as ev
 from oms_kernel.domain.errors import InvalidRequest, OrderConflict
 from oms_kernel.domain.ids import InstrumentId, LedgerId, TenantId
 from oms_kernel.domain.scope import Scope
@@ -54,12 +54,19 @@ class FirmSwitches:
     """The one door for kill switches of the whole firm. Thread-safe. The caller has made sure of the superuser."""
 
     def __init__(
-        self, store: SqlStore, desk: Desk, switches: KillSwitches, new_id: Callable[[], str], tell: Tell
+        self,
+        store: SqlStore,
+        desk: Desk,
+        switches: KillSwitches,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
+        tell: Tell,
     ) -> None:
         self._store = store
         self._desk = desk
         self._switches = switches
         self._new_id = new_id
+        self._monotonic = monotonic
         self._tell = tell
         self._done: set[tuple[str, LedgerId]] = set()
         """(switch, ledger) of which this process knows that the ledger has it."""
@@ -70,7 +77,7 @@ class FirmSwitches:
         Raises InvalidRequest, Unavailable; when only some ledgers could be reached the workers go on with the others.
         """
         check(asked)
-        began = time.monotonic()
+        began = self._monotonic()
         with self._store.platform_unit() as unit:
             latch = next((one for one in rows.unsettled(unit) if _is_equal(one, asked)), None)
             if latch is None:
@@ -96,12 +103,12 @@ class FirmSwitches:
                 "kill_switch.activated", "firm_switch", latch.firm_switch_id, after=told, note=asked.reason
             )
             self._tell(PLATFORM_TENANT, actor or Actor(principal.principal_id), action)
-        return Activated(tuple(parts), round((time.monotonic() - began) * 1000))
+        return Activated(tuple(parts), round((self._monotonic() - began) * 1000))
 
     def drill(self, principal: Principal, asked: Asked, actor: Actor | None = None) -> Drill:
         """What the switch would do in every ledger, decided under its lock and dropped. Raises as `activate`."""
         check(asked)
-        began = time.monotonic()
+        began = self._monotonic()
         found = [
             self._switches.drill(self._within(tenant_id, principal), _part_of(asked), actor)
             for tenant_id in sorted({tenant_id for tenant_id, _ in self._ledgers()})
@@ -110,7 +117,7 @@ class FirmSwitches:
             orders=sum(one.orders for one in found),
             positions=sum(one.positions for one in found),
             ledgers=sum(one.ledgers for one in found),
-            elapsed_ms=round((time.monotonic() - began) * 1000),
+            elapsed_ms=round((self._monotonic() - began) * 1000),
         )
 
     def release(
@@ -146,7 +153,10 @@ class FirmSwitches:
         action = AdminAction(what, "firm_switch", firm_switch_id, note=reason)
         self._tell(PLATFORM_TENANT, actor or Actor(principal.principal_id), action)
         present = self._read(firm_switch_id)
-        return FirmReleased(present, waits, 0 if waits else self._release_everywhere(present))
+        if waits:
+            self._ask_everywhere(principal, present)
+            return FirmReleased(present, waits, 0)
+        return FirmReleased(present, waits, self._release_everywhere(present))
 
     def spread(self) -> int:
         """How many ledgers were brought in step with the platform's latches: what a worker does each half second."""
@@ -206,6 +216,17 @@ class FirmSwitches:
                 rows.change(unit, latch.firm_switch_id, settled_at=unit.now)
         return sum(count or 0 for count in found)
 
+    def _ask_everywhere(self, principal: Principal, latch: FirmSwitch) -> None:
+        """Show each ledger who asked for the release; the latch alone decides, so a ledger that is away is left out."""
+
+        def one(of: tuple[TenantId, LedgerId]) -> None:
+            try:
+                self._desk.transact(*of, lambda turn: _ask(turn, principal, latch))
+            except FlowError as error:
+                log.warning("a ledger does not show who asked", ledger_id=of[1], error=error.detail)
+
+        list(self._each(one, list(self._ledgers())))
+
     def _each(self, one: Callable[..., object], of: Sequence[tuple[TenantId, LedgerId]]) -> Iterator[Any]:
         if len(of) < 2:
             return map(one, of)
@@ -242,6 +263,12 @@ def _release(turn: Turn, principal: Principal, latch: FirmSwitch) -> int:
     for switch_id in own:
         release_switch(turn, principal, switch_id, latch.release_reason, as_firm=True)
     return len(own)
+
+
+def _ask(turn: Turn, principal: Principal, latch: FirmSwitch) -> None:
+    for switch in list(turn.batch.book.switches()):
+        if switch.firm_switch_id == latch.firm_switch_id and not switch.release_asked_by:
+            turn.batch.record(ev.ReleaseAsked(switch_id=switch.switch_id, principal=principal.principal_id))
 
 
 def _asked(latch: FirmSwitch) -> Asked:

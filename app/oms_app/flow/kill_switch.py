@@ -4,7 +4,6 @@ Guarantee: the switch, the ends of what was not sent and the cancels of what wor
 from that commit on no process lets out anything that the switch forbids, until a person releases it.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -119,18 +118,21 @@ class Released(msgspec.Struct, frozen=True):
 class KillSwitches:
     """The one door for kill switches of a tenant. Thread-safe.
 
-    tell: writes to the audit trail. begin_closing: called after a switch that flattens, with its tenant and ledger.
+    monotonic: tells how long it took, in seconds. tell: writes to the audit trail. begin_closing: called after a switch
+    that flattens, with its tenant and ledger.
     """
 
     def __init__(
         self,
         desk: Desk,
         directory: Directory,
+        monotonic: Callable[[], float],
         tell: Tell = tell_nobody,
         begin_closing: Callable[[TenantId, LedgerId], object] = lambda tenant_id, ledger_id: None,
     ) -> None:
         self._desk = desk
         self._directory = directory
+        self._monotonic = monotonic
         self._tell = tell
         self._begin_closing = begin_closing
 
@@ -140,7 +142,7 @@ class KillSwitches:
         Raises InvalidRequest, UnknownAccount, NotPermitted, Unavailable.
         """
         check(asked)
-        began = time.monotonic()
+        began = self._monotonic()
         parts = []
         for ledger_id in self.ledgers(principal, asked.scope):
             part = self._desk.transact(
@@ -149,7 +151,7 @@ class KillSwitches:
             parts.append(part)
             if part.liquidation_id is not None:
                 self._close(principal.tenant_id, ledger_id)
-        done = Activated(tuple(parts), _ms_since(began))
+        done = Activated(tuple(parts), self._ms_since(began))
         if done.is_new:
             self._record(principal, actor, "kill_switch.activated", parts[0].switch, asked.reason, told=_told(done))
         return done
@@ -160,12 +162,12 @@ class KillSwitches:
         Raises as `activate`.
         """
         check(asked)
-        began = time.monotonic()
+        began = self._monotonic()
         orders = positions = ledgers = 0
         for ledger_id in self.ledgers(principal, asked.scope):
             found = self._rehearse(principal, ledger_id, asked)
             orders, positions, ledgers = orders + found[0], positions + found[1], ledgers + 1
-        drill = Drill(orders, positions, ledgers, _ms_since(began))
+        drill = Drill(orders, positions, ledgers, self._ms_since(began))
         event = ev.KillSwitchDrilled(
             account_id=asked.scope.account_id,
             scope=asked.scope,
@@ -253,6 +255,9 @@ class KillSwitches:
 
     def _say(self, tenant_id: TenantId, actor: Actor, action: AdminAction) -> None:
         self._tell(tenant_id, actor, action)
+
+    def _ms_since(self, began: float) -> int:
+        return round((self._monotonic() - began) * 1000)
 
 
 class _Rehearsed(Exception):
@@ -399,7 +404,3 @@ def _told(done: Activated) -> dict[str, object]:
         "unrecallable": sum(len(part.unrecallable) for part in done.parts),
     }
     return {**counts, "ledgers": len(done.parts), "elapsed_ms": done.elapsed_ms}
-
-
-def _ms_since(began: float) -> int:
-    return round((time.monotonic() - began) * 1000)

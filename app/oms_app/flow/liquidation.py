@@ -5,7 +5,6 @@ it reduces. Steps may be made by several processes at once: each is decided unde
 """
 
 import threading
-import time
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -82,8 +81,8 @@ class Liquidations:
         self,
         desk: Desk,
         directory: Directory,
+        monotonic: Callable[[], float],
         tell: Tell = tell_nobody,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._desk = desk
         self._directory = directory
