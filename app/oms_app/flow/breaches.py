@@ -55,7 +55,7 @@ class Breaches:
         Raises UnknownBreach, InvalidRequest; OrderConflict for one that is closed.
         """
         if assigned_to and (len(assigned_to) > LONGEST_ASSIGNEE or _PRINCIPAL.fullmatch(assigned_to) is None):
-            told = "send user: or key: with its id (GET /api/v1/members lists people); no name or address, for logs keep it"
+            told = "send user: or key: and its id, as GET /api/v1/members tells; the log keeps no names of people"
             raise InvalidRequest(told, field="assigned_to")
         text_hash, keep = keep_text(text)
 
