@@ -13,9 +13,10 @@ import structlog
 from oms_app.flow.audit import Actor, AdminAction
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError
-from oms_app.flow.kill_switch import Asked, Tell, throw_switch
+from oms_app.flow.kill_switch import Tell
 from oms_app.flow.principal import Principal
 from oms_app.flow.routing import Directory
+from oms_app.flow.switching import Asked, throw_switch
 from oms_app.store import dead_man_switches as rows
 from oms_app.store.dead_man_switches import DeadManSwitch
 from oms_app.store.sql_store import SqlStore

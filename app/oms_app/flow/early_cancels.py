@@ -10,8 +10,8 @@ from datetime import datetime
 import msgspec
 
 from oms_app.flow.desk import Turn
-from oms_app.flow.kill_switch import Asked, throw_switch
 from oms_app.flow.principal import Principal
+from oms_app.flow.switching import Asked, throw_switch
 from oms_kernel import engine
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.book import Book

@@ -14,19 +14,9 @@ import structlog
 from oms_app.flow.audit import Actor, AdminAction
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError
-from oms_app.flow.kill_switch import (
-    Activated,
-    Asked,
-    Drill,
-    KillSwitches,
-    Part,
-    Tell,
-    UnknownSwitch,
-    check,
-    release_switch,
-    throw_switch,
-)
+from oms_app.flow.kill_switch import Activated, Drill, KillSwitches, Tell, UnknownSwitch
 from oms_app.flow.principal import Principal
+from oms_app.flow.switching import Asked, Part, check, release_switch, throw_switch
 from oms_app.flow.tenant_settings import settings_of
 from oms_app.store import firm_switches as rows
 from oms_app.store.firm_switches import FirmSwitch

@@ -6,20 +6,19 @@ it reduces. Steps may be made by several processes at once: each is decided unde
 
 import threading
 from collections.abc import Callable
-from decimal import Decimal
 
 import msgspec
 
 from oms_app.flow.audit import Actor, AdminAction
 from oms_app.flow.closing import Closing, next_step
+from oms_app.flow.closing_orders import closing_draft, fitted
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError, NotPermitted
 from oms_app.flow.kill_switch import Tell, tell_nobody
-from oms_app.flow.pretrade import Judged, OrderDraft, judge
+from oms_app.flow.pretrade import Judged
 from oms_app.flow.principal import Principal
-from oms_app.flow.routing import Directory, route
+from oms_app.flow.routing import Directory
 from oms_kernel import engine
-from oms_kernel.contracts.broker import BrokerCapabilities
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.book import Book
 from oms_kernel.domain.controls import Liquidation
@@ -27,17 +26,12 @@ from oms_kernel.domain.decision import Verdict
 from oms_kernel.domain.errors import InvalidRequest, KernelError, OrderConflict
 from oms_kernel.domain.ids import AccountId, EventId, InstrumentId, LedgerId, OrderId, StrategyId, TenantId
 from oms_kernel.domain.lifecycle import OrderStatus
-from oms_kernel.domain.money import EXACT, multiply, ratio, subtract
-from oms_kernel.domain.order import OrderType, Side, TimeInForce
+from oms_kernel.domain.money import subtract
 from oms_kernel.domain.scope import Scope
 
 PRINCIPAL = "system:liquidation"
 MOST_SLICES = 20
 """How many orders one step places for one holding; the next step goes on."""
-MOST_CUTS = 4
-"""How often an order is made smaller to what a rule would let pass."""
-COLLAR = Decimal("0.02")
-"""How far through the market a LIMIT order goes, where the broker takes no MARKET orders."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """How long a holding rests after the broker refused its orders; doubled each time."""
 
@@ -181,9 +175,9 @@ class Liquidations:
         lot = turn.catalogue.instruments[closing.instrument_id].lot_size
         left, size, placed = closing.quantity, closing.quantity, list[OrderId]()
         try:
-            draft = _draft(turn, liquidation, closing)
+            draft = closing_draft(turn, liquidation, closing)
             while left > 0 and len(placed) < MOST_SLICES:
-                judged, size = _fitted(turn, principal, draft, min(size, left), lot)
+                judged, size = fitted(turn, principal, draft, min(size, left), lot)
                 if not judged.decision.accepted:
                     self._tell_denial(turn, liquidation, holding, judged)
                     break
@@ -308,78 +302,6 @@ def _cancel(turn: Turn, order_ids: tuple[OrderId, ...]) -> int:
         turn.batch.record(*events)
         cancelled += 1
     return cancelled
-
-
-def _draft(turn: Turn, liquidation: Liquidation, closing: Closing) -> OrderDraft:
-    """An order that closes: MARKET, or LIMIT through the market where the broker takes no MARKET orders."""
-    capabilities = route(turn, closing.account_id, may_wait=False).capabilities
-    takes_market = OrderType.MARKET in capabilities.order_types
-    return OrderDraft(
-        side=closing.side,
-        quantity=closing.quantity,
-        order_type=OrderType.MARKET if takes_market else OrderType.LIMIT,
-        account_id=closing.account_id,
-        instrument_id=closing.instrument_id,
-        limit_price=None if takes_market else _through_the_market(turn, closing),
-        time_in_force=_time_in_force(capabilities),
-        strategy_id=closing.strategy_id,
-        reduce_only=True,
-        allow_duplicate=True,
-        liquidation_id=liquidation.liquidation_id,
-    )
-
-
-def _time_in_force(capabilities: BrokerCapabilities) -> TimeInForce:
-    wanted = (TimeInForce.DAY, TimeInForce.IOC, TimeInForce.GTC)
-    return next((one for one in wanted if one in capabilities.time_in_force), TimeInForce.DAY)
-
-
-def _through_the_market(turn: Turn, closing: Closing) -> Decimal:
-    """The price of a LIMIT order that trades at once. Raises InvalidRequest without a fresh quote."""
-    instrument = turn.catalogue.instruments[closing.instrument_id]
-    quote = turn.view.market.fresh(closing.instrument_id)
-    price = quote.opposite(closing.side) if quote is not None else None
-    if price is None:
-        raise InvalidRequest(f"there is no fresh quote of {instrument.symbol} to make a price from")
-    beyond = multiply(price, 1 + COLLAR if closing.side is Side.BUY else 1 - COLLAR)
-    return _floored(beyond, instrument.tick_size)
-
-
-def _fitted(
-    turn: Turn, principal: Principal, draft: OrderDraft, quantity: Decimal, lot: Decimal
-) -> tuple[Judged, Decimal]:
-    """(what the gates say, the quantity): made smaller while a rule denies it for its size alone."""
-    account_id = draft.account_id
-    assert account_id is not None
-    for _ in range(MOST_CUTS):
-        sized = msgspec.structs.replace(draft, quantity=quantity)
-        judged = judge(turn, principal, account_id, sized, OrderId(turn.desk.new_id()))
-        smaller = _smaller(quantity, judged, lot)
-        if judged.decision.accepted or smaller is None:
-            break
-        quantity = smaller
-    return judged, quantity
-
-
-def _smaller(quantity: Decimal, judged: Judged, lot: Decimal) -> Decimal | None:
-    """The largest quantity that every denial would let pass, if each is about a size that grows with the quantity."""
-    sizes = [_what_passes(quantity, verdict) for verdict in judged.decision.denials]
-    if not sizes or any(size is None for size in sizes):
-        return None
-    found = _floored(min(size for size in sizes if size is not None), lot)
-    return found if 0 < found < quantity else None
-
-
-def _what_passes(quantity: Decimal, verdict: Verdict) -> Decimal | None:
-    observed, limit = verdict.observed, verdict.limit
-    if verdict.is_floor or observed is None or limit is None or not 0 < limit < observed:
-        return None
-    return limit if observed == quantity else multiply(quantity, ratio(limit, observed))
-
-
-def _floored(value: Decimal, step: Decimal) -> Decimal:
-    """The largest multiple of the step that is not above the value."""
-    return EXACT.subtract(value, EXACT.remainder(value, step))
 
 
 def _was_denied(book: Book, holding: Holding, verdict: Verdict) -> bool:
