@@ -64,7 +64,7 @@ class Stopping(Trading):
 
     def fills(self, order: Order, quantity: int | str, price: str = "100") -> None:
         """The broker fills a part of the order."""
-        executed = {
+        executed: dict[str, Any] = {
             "exec_id": ExecId(f"E{next(self._counter)}"),
             "instrument_id": order.request.instrument_id,
             "side": order.request.side,
