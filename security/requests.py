@@ -63,6 +63,8 @@ def request_of(
     query = {slot.at[0]: value} if slot is not None and slot.place == "query" else {}
     body = good_body(operation, side, chance) if operation.body is not None else None
     if slot is not None and slot.place == "body":
+        if isinstance(body, dict):
+            body.pop("level", None)  # what is named makes the level
         body = _with(body, slot.at, value, operation, side)
     return Request(operation.method, path, {str(name): one for name, one in query.items()}, body, operation.is_page)
 

@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 from oms_app.bootstrap import build_services, create_app
 from oms_app.config import Settings
 from oms_app.flow.consequences import overstep
+from oms_app.flow.kill_switch import Asked
 from oms_app.store.limits import put_limit
 from oms_app.store.tables import STRATEGIES
 from oms_app.store.types import Id
@@ -27,10 +28,11 @@ from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.contracts.broker import Filled
 from oms_kernel.contracts.plugin import Secret
 from oms_kernel.contracts.rules import Trigger
+from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.controls import Category
 from oms_kernel.domain.decision import RuleSeverity
 from oms_kernel.domain.events import AlertRaised, Severity
-from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId
+from oms_kernel.domain.ids import AccountId, ConnectionId, LedgerId, StrategyId
 from oms_kernel.domain.order import Side as Direction
 from oms_kernel.domain.scope import Scope
 from oms_kernel.terms import Terms
@@ -173,6 +175,8 @@ def new_side(services: Any, app: Flask, ids: dict[str, str], name: str) -> Side:
     for category in Category:
         for number in range(ROWS):
             _breach(desk, f"{category.lower()}-{number}", category)
+    for _ in range(ROWS):
+        _restrain(desk)
     with services.store.tenant_unit(desk.tenant_id) as unit:
         known = {**ids, "user_id": desk.user_id, "order_id": orders[0]["order_id"]}
         known.pop("tenant_id")
@@ -180,6 +184,8 @@ def new_side(services: Any, app: Flask, ids: dict[str, str], name: str) -> Side:
         of_strategy = unit.connection.scalar(
             select(STRATEGIES.c.strategy_id).where(STRATEGIES.c.tenant_id == desk.tenant_id).limit(1)
         )
+        most = {"max_quantity": "100000000000"}
+        put_limit(unit, str(uuid.uuid4()), rule="max_position", params=most, scope=Scope(strategy_id=of_strategy))
     desk.fill(desk.place(strategy_id=of_strategy, allow_duplicate=True).json, "10", "99.50")
     desk.place(strategy_id=of_strategy, allow_duplicate=True)
     side.sign_in()
@@ -208,6 +214,14 @@ def _breach(desk: Desk, limit_id: str, category: Category) -> None:
     desk.services.desk.transact(
         desk.tenant_id, ledger_id, lambda turn: overstep(turn, "position_monitor", "checks", terms, found)
     )
+
+
+def _restrain(desk: Desk) -> None:
+    """A kill switch and a liquidation of a strategy that does nothing: they hinder nobody."""
+    scope = Scope(account_id=AccountId(desk.ids["account_id"]), strategy_id=StrategyId(str(uuid.uuid4())))
+    asked = Asked(scope=scope, trading_state=TradingState.HALTED, reason_code="check", reason="tried by the checks")
+    desk.services.kill_switches.activate(desk.principal, asked)
+    desk.services.liquidations.start(desk.principal, scope, "check")
 
 
 def _report(desk: Desk, order: dict[str, Any]) -> Filled:
