@@ -1,6 +1,7 @@
 """The page of who may call what says what the code says; what no route of the page has is no route."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,21 @@ from flask import Flask
 
 from oms_app.api.app import ENDPOINTS, require_permissions
 from oms_app.flow.scopes import ROLES, Role, Scope
+from oms_app.store import migrate
 from security.permissions import application, page, routes
+from tests.api.conftest import serving
+from tests.api.desk import Desk
 
 PAGE = Path(__file__).parents[2] / "docs" / "permissions.md"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("roles")
+    url = f"sqlite:///{folder}/oms.db"
+    migrate.upgrade(url)
+    with serving(url, folder) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +48,23 @@ def test_a_role_has_yes_exactly_where_it_has_the_scope(app: Flask) -> None:
     for _, path, scope, cells in rows:
         may = [cell.strip() == "yes" for cell in cells.split("|")]
         assert may == [Scope(scope) in ROLES[role] for role in Role], path
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_route_refuses_a_role_exactly_where_it_lacks_the_scope(desk: Desk, role: Role) -> None:
+    key = desk.key(*sorted(ROLES[role]))
+    asked = [one for one in ENDPOINTS if isinstance(one.scope, Scope)]
+    assert len(asked) > 120
+    for endpoint in asked:
+        lacks = endpoint.scope not in ROLES[role]
+        if not lacks and endpoint.path.endswith("/stream"):
+            continue  # it would be opened
+        path = re.sub(r"<(?:\w+:)?\w+>", lambda _: str(uuid.uuid4()), endpoint.path)
+        answer = desk.send(endpoint.method, path, {} if endpoint.body is not None else None, key=key)
+        refused = answer.status_code == 403 and (answer.json or {}).get("scope") == endpoint.scope
+        assert refused is lacks, (
+            f"{endpoint.method} {endpoint.path} as {role}: {answer.status_code} {answer.text[:200]}"
+        )
 
 
 def test_a_planted_route_without_a_permission_stops_the_whole_application() -> None:
