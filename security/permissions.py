@@ -27,8 +27,8 @@ Generated from the code: `python -m security.permissions docs/permissions.md`. A
 the application from being built. A session has its member's role, and the scopes that the member was given beside it;
 an API key has the scopes that it was made with, never more than its maker. `anybody` needs no credentials, `signed in`
 any valid ones. Aliases of a route ask for the same as the route. Where **step-up** says yes (or sometimes: it depends
-on what is asked for), the person must have proved it anew within five minutes, and API keys are refused. What the dashboard does
-through its pages asks for the same proof as the operation of the API.
+on what is asked for), the person must have proved it anew within five minutes, and API keys are refused. What
+a page of the dashboard does asks for the same proof as the operation of the API.
 
 """
 _ALIAS = re.compile(r"_alias_\d+$")
