@@ -110,7 +110,6 @@ def test_every_table_whose_rows_change_says_when() -> None:
         "audit_texts",
         "idempotency_keys",
         "rule_denials",
-        "kill_switch_events",
         "order_texts",
         "user_tenants",
         "last_quotes",

@@ -17,7 +17,7 @@ METADATA = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-APPEND_ONLY = frozenset({"audit_entries", "event_log", "client_order_ids", "execution_ids"})
+APPEND_ONLY = frozenset({"audit_entries", "event_log", "client_order_ids", "execution_ids", "kill_switch_events"})
 """Tables of which the serving role may change no row once it is written."""
 PERISHABLE = frozenset(
     {

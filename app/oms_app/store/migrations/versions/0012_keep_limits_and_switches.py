@@ -226,7 +226,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_rule_denials_tenant_id_recorded_at"), "rule_denials", ["tenant_id", "recorded_at"])
     for table in (*TENANT_TABLES, *PLATFORM_TABLES):
-        roles.let_serve(table)
+        roles.let_serve(table, append_only=table == "kill_switch_events")
     for table in TENANT_TABLES:
         roles.fence(table)
 
