@@ -106,9 +106,9 @@ def code_of(secret: str, later: int = 0) -> str:
 @pytest.mark.parametrize(
     ("role", "seen"),
     [
-        ("VIEWER", {"/", "/alerts", "/reconciliation", "/account"}),
-        ("COMPLIANCE", {"/", "/alerts", "/reconciliation", "/account", "/audit"}),
-        ("ADMIN", {"/", "/alerts", "/reconciliation", "/queues", "/account", *ADMIN_PAGES}),
+        ("VIEWER", {"/", "/alerts", "/risk", "/reconciliation", "/account"}),
+        ("COMPLIANCE", {"/", "/alerts", "/risk", "/compliance", "/reconciliation", "/account", "/audit"}),
+        ("ADMIN", {"/", "/alerts", "/risk", "/compliance", "/reconciliation", "/queues", "/account", *ADMIN_PAGES}),
     ],
 )
 def test_everybody_is_shown_the_pages_that_they_may_open_and_no_other(

@@ -168,7 +168,7 @@ def test_a_fill_opens_a_position_and_counts_today(person: Person, services: Serv
     page = person.get("/desk/positions").text
     [row] = rows(page)
     # Mark 100.00 is half-way between 99.99 and 100.01: 100 x -0.01.
-    assert row == ["ACME", "▲ Long", "100", "100.01", "100.00", "−1.00", "0.00", "0.25"]
+    assert row == ["ACME", "▲ Long", "100", "100.01", "100.00", "−1.00", "0.00", "0.25", "Close"]
     assert tiles(page) == {
         "P&L today": "−1.25 USD",
         "Realised": "0.00",
@@ -186,7 +186,7 @@ def test_a_short_position_gains_when_closed_below(person: Person, services: Serv
     person.place(order_type="MARKET", side="BUY", quantity="10", limit_price="")
     answer(services, person.ids, fill_at=Decimal("100.00"))
     page = person.get("/desk/positions").text
-    assert rows(page) == [["ACME", "Flat", "0", "–", "100.00", "–", "+10.00", "0.50"]]
+    assert rows(page) == [["ACME", "Flat", "0", "–", "100.00", "–", "+10.00", "0.50", ""]]
     assert tiles(page)["P&L today"] == "+9.50 USD"
 
 

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from oms_app.dashboard import showing, sign_in
 from oms_app.dashboard.account import AccountPage
 from oms_app.dashboard.alerts import AlertPage
-from oms_app.dashboard.answering import ACCOUNT, PUBLIC, SIGNED_IN, View, admin_links, page_links
+from oms_app.dashboard.answering import ACCOUNT, PUBLIC, SIGNED_IN, View, admin_links, page_links, risk_links
 from oms_app.dashboard.audit import AuditPages
 from oms_app.dashboard.desk import Desk
 from oms_app.dashboard.forms import sentence
@@ -25,6 +25,7 @@ from oms_app.dashboard.members import MemberPages
 from oms_app.dashboard.policy import content_policy, stream_origin
 from oms_app.dashboard.queues import QueuePage
 from oms_app.dashboard.reconciliation import ReconciliationPage
+from oms_app.dashboard.risk_pages import Pages, risk_pages
 from oms_app.dashboard.rows import DeskRows
 from oms_app.dashboard.services import DashboardServices
 from oms_app.dashboard.sessions import Sessions
@@ -40,7 +41,7 @@ log = structlog.get_logger(__name__)
 STATIC = Path(__file__).parent / "static"
 STEP_UP = "X-Step-Up"
 """A refused request's header: with which field the person proves anew who asks."""
-MISSING = frozenset({"not_found"})
+MISSING = frozenset({"not_found", "unknown_order", "unknown_breach"})
 
 
 def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool] = lambda address: True) -> Blueprint:
@@ -80,6 +81,7 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
     route("/desk/orders", desk.show_orders, Scope.VIEW_ORDERS)
     route("/desk/positions", desk.show_positions, Scope.VIEW_POSITIONS)
     route("/desk/orders", desk.place_order, Scope.PLACE_ORDERS, "POST")
+    route("/desk/preview", desk.preview_order, Scope.PLACE_ORDERS, "POST")
     route("/desk/orders/<order_id>/cancel", desk.cancel_order, Scope.CANCEL_ORDERS, "POST")
     route("/desk/orders/cancel-all", desk.cancel_all, Scope.CANCEL_ORDERS, "POST")
     route("/pages", alerts.show_pages, SIGNED_IN)
@@ -98,7 +100,7 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
         Scope.MANAGE_WEBHOOKS,
         "POST",
     )
-    for page in (
+    pages: tuple[Pages, ...] = (
         MemberPages(services, sheets),
         InvitationPage(services, rows, sheets),
         KeyPages(services, rows, sheets),
@@ -106,7 +108,9 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
         TenantPages(services, sheets),
         AccountPage(services, sheets, sessions),
         JoiningPages(services, sessions, may_try),
-    ):
+        *risk_pages(services, rows, sessions, sheets),
+    )
+    for page in pages:
         for rule, view, scope, method in page.routes():
             route(rule, view, scope, method)
 
@@ -125,6 +129,7 @@ def create_dashboard(services: DashboardServices, may_try: Callable[[str], bool]
             "show": showing,
             "Scope": Scope,
             "page_links": partial(page_links, services.store),
+            "risk_links": partial(risk_links, services.store),
             "admin_links": admin_pages,
         }
     )

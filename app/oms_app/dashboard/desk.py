@@ -21,6 +21,7 @@ from oms_app.flow.principal import Principal
 from oms_app.flow.publishing import PUBLIC_KINDS
 from oms_kernel.domain.errors import KernelError
 from oms_kernel.domain.ids import OrderId
+from oms_kernel.domain.money import ONE
 
 FIRST_SYMBOLS = ("SPY",)
 """Where the ticket begins when the catalogue has it; else with the first instrument."""
@@ -97,6 +98,26 @@ class Desk:
         response.headers["HX-Trigger"] = "oms:orders"
         return response
 
+    def preview_order(self) -> ResponseReturnValue:
+        """What would become of the ticket's order; nothing is sent or stored."""
+        principal = _caller().principal
+        values = tickets.read_form(request.form)
+        draft, faults = tickets.parse(values, _zone(self._rows.accounts(principal), values["account_id"]))
+        shown: dict[str, Any] = {"preview": None, "faults": list(faults.values()), "tick": ONE}
+        if draft is not None:
+            try:
+                preview = self._services.previews.order(principal, draft)
+                ticks = {one.instrument_id: one.tick_size for one in self._rows.market().instruments}
+                shown |= {"preview": preview, "tick": ticks.get(preview.instrument_id, ONE)}
+            except (FlowError, KernelError) as error:
+                refused = tickets.refused(values, "", "", error)
+                shown["faults"] = [*refused.faults.values(), *([refused.problem] if refused.problem else [])]
+        shown["zone"], shown["now"] = (
+            _zone(self._rows.accounts(principal), values["account_id"]),
+            self._services.clock(),
+        )
+        return render_template("dashboard/_preview.html", **shown), 200 if shown["preview"] is not None else 422
+
     def cancel_order(self, order_id: str) -> ResponseReturnValue:
         """Ask for the cancel of one order; answers with the blotter."""
         principal = _caller().principal
@@ -157,7 +178,12 @@ class Desk:
         instruments = {one.instrument_id: one for one in self._rows.market().instruments}
         holdings = self._rows.holdings(principal)
         valued = value_positions(holdings.positions, accounts, instruments, now, self._max_age)
-        return {"positions": valued, "days": days_of(accounts, holdings, valued, now), "many": len(accounts) > 1}
+        return {
+            "positions": valued,
+            "days": days_of(accounts, holdings, valued, now),
+            "many": len(accounts) > 1,
+            "scopes": principal.scopes,
+        }
 
     def _ticket(self, accounts: tuple[AccountRow, ...], ticket: Ticket) -> dict[str, Any]:
         return {

@@ -6,18 +6,27 @@ from typing import Protocol
 
 from oms_app.config import Settings
 from oms_app.flow.amendment import Amendment
+from oms_app.flow.approvals import Approvals
 from oms_app.flow.attention import Attention
+from oms_app.flow.breaches import Breaches
+from oms_app.flow.firm_switches import FirmSwitches
 from oms_app.flow.hosts import Hosts
 from oms_app.flow.identity import Identity
 from oms_app.flow.intake import Intake
 from oms_app.flow.invitations import Invitations
+from oms_app.flow.kill_switch import KillSwitches
+from oms_app.flow.limit_changes import LimitChanges
+from oms_app.flow.limits import Limits
+from oms_app.flow.liquidation import Liquidations
 from oms_app.flow.members import Members
 from oms_app.flow.people_csv import PeopleTables
+from oms_app.flow.preview import Previews
 from oms_app.flow.profiles import Profiles
 from oms_app.flow.publishing import LogReader
 from oms_app.flow.reconcile_requests import ReconcileRequests
 from oms_app.flow.registration import Register
 from oms_app.flow.resolution import Resolution
+from oms_app.flow.risk_usage import RiskUsage
 from oms_app.flow.sealing import Sealer
 from oms_app.flow.tenancy import Tenancy
 from oms_app.store.sql_store import SqlStore
@@ -46,6 +55,42 @@ class DashboardServices(Protocol):
     @property
     def attention(self) -> Attention:
         """Acknowledges alerts, acknowledges and resolves breaks."""
+
+    @property
+    def approvals(self) -> Approvals:
+        """Lets a second person decide over held orders."""
+
+    @property
+    def previews(self) -> Previews:
+        """Tries orders without placing them."""
+
+    @property
+    def kill_switches(self) -> KillSwitches:
+        """Stops trading in a scope of the tenant, and lets it go on."""
+
+    @property
+    def firm_switches(self) -> FirmSwitches:
+        """The same for every tenant at once."""
+
+    @property
+    def liquidations(self) -> Liquidations:
+        """Closes positions."""
+
+    @property
+    def breaches(self) -> Breaches:
+        """What people say about breaches of limits."""
+
+    @property
+    def limits(self) -> Limits:
+        """Makes, changes and ends limits."""
+
+    @property
+    def limit_changes(self) -> LimitChanges:
+        """Changes of limits that wait for a second person."""
+
+    @property
+    def risk_usage(self) -> RiskUsage:
+        """How much of the limits is used."""
 
     @property
     def resolution(self) -> Resolution:

@@ -1,5 +1,7 @@
 """A page's name and state in, the page or its middle out, and who acts: what pages of forms share."""
 
+from typing import Any
+
 import msgspec
 from flask import Response, make_response, render_template, request
 from structlog.contextvars import get_contextvars
@@ -43,6 +45,14 @@ class Sheets:
         """The middle of the page, with a short message in the corner."""
         page = render_template(f"dashboard/_{name}.html", **self._shared(), **state)
         return told(page, notice, is_bad=is_bad, status=status, **(events or {}))
+
+    def answer(self, name: str, notice: str = "", *, status: int = 200, **state: Any) -> Response:
+        """What a form gets back: the middle of the page, or the whole page for a browser without scripts."""
+        if "HX-Request" in request.headers:
+            return self.board(name, notice, status=status, **state)
+        response = self.page(name, notice=notice, **state)
+        response.status_code = status
+        return response
 
     def _shared(self) -> dict[str, object]:
         who = caller()

@@ -18,12 +18,16 @@ from oms_app.flow.intake import IdempotencyKey, ItemResult, OrderDraft
 from oms_kernel.domain.decision import Verdict
 from oms_kernel.domain.errors import InvalidNumber, KernelError
 from oms_kernel.domain.ids import AccountId
+from oms_kernel.domain.lifecycle import OrderStatus
 from oms_kernel.domain.money import parse_decimal, to_text
 from oms_kernel.domain.order import OrderType, Side, TimeInForce
 
 Word = TypeVar("Word", bound=StrEnum)
 OPERATION = "dashboard.place"
 LIMIT_PRICE, STOP_PRICE, TRAIL_AMOUNT, EXPIRE_AT = "limit_price", "stop_price", "trail_amount", "expire_at"
+CONFIRMED = "confirmed_quantity"
+NEEDS_CONFIRMATION = "confirmation_needed"
+"""The code of a denial that the same order, with its quantity typed a second time, would not meet."""
 
 PRICES: dict[OrderType, tuple[str, ...]] = {
     OrderType.MARKET: (),
@@ -45,6 +49,7 @@ LABELS = {
     TRAIL_AMOUNT: "Trail",
     "time_in_force": "Time in force",
     EXPIRE_AT: "Expires at",
+    CONFIRMED: "Quantity again",
 }
 EXAMPLES = {"quantity": "such as 100"}
 UNSURE = (Unavailable, OutcomeUnknown)
@@ -70,6 +75,12 @@ class Ticket(msgspec.Struct, frozen=True):
     placed: str = ""
     """What was accepted, in words."""
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether the quantity has to be typed a second time."""
+        asked = any(one.code == NEEDS_CONFIRMATION for one in self.denials)
+        return asked or CONFIRMED in self.faults or bool(self.values.get(CONFIRMED) and not self.placed)
+
 
 def fresh(key: str, values: Mapping[str, str]) -> Ticket:
     """An untouched ticket."""
@@ -93,6 +104,7 @@ def parse(values: Mapping[str, str], zone: tzinfo) -> tuple[OrderDraft | None, d
     quantity = _number(values, "quantity", faults)
     prices = {name: _number(values, name, faults) for name in PRICES.get(order_type, ())} if order_type else {}
     expire_at = _instant(values[EXPIRE_AT], zone, faults) if time_in_force is TimeInForce.GTD else None
+    confirmed = _number(values, CONFIRMED, faults) if values.get(CONFIRMED) else None
     if faults or side is None or order_type is None or time_in_force is None or quantity is None:
         return None, faults
     draft = OrderDraft(
@@ -106,6 +118,7 @@ def parse(values: Mapping[str, str], zone: tzinfo) -> tuple[OrderDraft | None, d
         stop_price=prices.get(STOP_PRICE),
         trail_amount=prices.get(TRAIL_AMOUNT),
         expire_at=expire_at,
+        confirmed_quantity=confirmed,
     )
     return draft, {}
 
@@ -126,8 +139,10 @@ def answered(values: Mapping[str, str], key: str, next_key: str, result: ItemRes
     if order is None:
         return Ticket(key=key, values=values, problem=Fault("Nothing was stored", "try again"))
     kind = showing.ORDER_TYPES[order.request.order_type].lower()
-    words = f"{order.request.side.title()} {to_text(order.quantity)} {order.symbol}, {kind}: accepted"
-    kept = {name: text for name, text in values.items() if name not in (LIMIT_PRICE, STOP_PRICE, TRAIL_AMOUNT)}
+    became = "held until another person approves it" if order.status is OrderStatus.HELD else "accepted"
+    words = f"{order.request.side.title()} {to_text(order.quantity)} {order.symbol}, {kind}: {became}"
+    spent = (LIMIT_PRICE, STOP_PRICE, TRAIL_AMOUNT, CONFIRMED)
+    kept = {name: text for name, text in values.items() if name not in spent}
     return Ticket(key=next_key, values=kept, placed=words)
 
 

@@ -1,7 +1,6 @@
 """Breaches of limits and cases of surveillance as the API shows them, with notes and what they are about."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from oms_app.api.json_text import plain
@@ -11,14 +10,11 @@ from oms_app.api.reading.orders import execution_document, tags_of
 from oms_app.flow.principal import Principal
 from oms_app.store import queries
 from oms_app.store.monitoring_rounds import RoundRow, list_rounds
-from oms_app.store.queries import BreachFilter, BreachView, ExecutionFilter, OrderFilter, OrderView, Paging
+from oms_app.store.queries import BreachFilter, BreachView
+from oms_app.store.queries.evidence import breach_evidence
 from oms_app.store.rows import scope_of
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.controls import Category
-
-EVIDENCE_BEFORE = timedelta(minutes=10)
-"""How long before a breach the orders and executions were made that are shown with it."""
-MOST_EVIDENCE = 50
 
 
 def list_breaches(unit: RowsUnit, principal: Principal, category: Category, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,48 +52,16 @@ def whole_breach(unit: RowsUnit, view: BreachView) -> dict[str, Any]:
 
 def whole_case(unit: RowsUnit, view: BreachView) -> dict[str, Any]:
     """A breach with its notes and the orders and executions that it is about."""
-    told = queries.breach_event(unit, view.breach_id)
-    order_id = told.order_id if told is not None else None
-    since = view.breached_at - EVIDENCE_BEFORE
-    orders: list[OrderView] = []
-    executions: list[Any] = []
-    if view.account_id is not None:
-        paging = Paging(limit=MOST_EVIDENCE, with_total=False)
-        # What a batch made bears the moment of its breach.
-        until = view.breached_at + timedelta(microseconds=1)
-        orders = queries.list_orders(
-            unit,
-            OrderFilter(
-                account_id=view.account_id,
-                instrument_id=view.instrument_id,
-                strategy_id=view.strategy_id,
-                accepted_from=since,
-                accepted_before=until,
-            ),
-            paging,
-        ).items
-        executions = list(
-            queries.list_executions(
-                unit,
-                ExecutionFilter(
-                    account_id=view.account_id,
-                    instrument_id=view.instrument_id,
-                    executed_from=since,
-                    executed_before=until,
-                ),
-                paging,
-            ).items
-        )
-    if order_id is not None and all(found.order.order_id != order_id for found in orders):
-        named = queries.get_order(unit, order_id)
-        orders = [*([named] if named is not None else []), *orders]
-    tags = tags_of(unit, [found.order.order_id for found in orders])
+    known = breach_evidence(unit, view)
+    tags = tags_of(unit, [found.order.order_id for found in known.orders])
     return {
         **whole_breach(unit, view),
-        "code": told.code if told is not None else "",
-        "order_id": order_id,
-        "orders": [order_document(found.order, tags.get(found.order.order_id)) for found in orders],
-        "executions": [{name: shown[name] for name in _OF_EXECUTION} for shown in map(execution_document, executions)],
+        "code": known.code,
+        "order_id": known.order_id,
+        "orders": [order_document(found.order, tags.get(found.order.order_id)) for found in known.orders],
+        "executions": [
+            {name: shown[name] for name in _OF_EXECUTION} for shown in map(execution_document, known.executions)
+        ],
     }
 
 

@@ -8,33 +8,21 @@ from oms_app.api.order_json import order_document, verdict_document
 from oms_app.api.reading.asked import page_of, paging_of, part_of
 from oms_app.api.reading.orders import tags_of
 from oms_app.flow.principal import Principal
-from oms_app.store import log_rows, queries
+from oms_app.store import queries
 from oms_app.store.queries import OrderFilter, OrderView, Page, VerdictFilter, VerdictView
-from oms_app.store.rows import scope_of
+from oms_app.store.queries.judgements import Judging, judgement_word, judgements, waiting_orders
 from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain import events as ev
 from oms_kernel.domain.ids import OrderId
 from oms_kernel.domain.lifecycle import OrderState
 
-Judging = ev.OrderAccepted | ev.OrderDenied | ev.ReplaceRequested | ev.ReplaceDenied | ev.HoldReleased
-JUDGING = (ev.OrderAccepted, ev.OrderDenied, ev.ReplaceRequested, ev.ReplaceDenied, ev.HoldReleased)
-"""The events that hold verdicts."""
-OUTCOMES: dict[str, str] = {
-    "order_accepted": "ACCEPTED",
-    "order_denied": "DENIED",
-    "replace_requested": "ACCEPTED",
-    "replace_denied": "DENIED",
-    "hold_released": "APPROVED",
-}
-
 
 def order_verdicts(unit: RowsUnit, order_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     """One page of every judgement of an order, the first one first."""
     judged = [
-        judgement_document(recorded, recorded.event)
-        for recorded in queries.order_events(unit, OrderId(order_id))
-        if isinstance(recorded.event, JUDGING)
-        and (asked.get("from") is None or recorded.recorded_at >= asked["from"])
+        judgement_document(recorded, event)
+        for recorded, event in judgements(unit, OrderId(order_id))
+        if (asked.get("from") is None or recorded.recorded_at >= asked["from"])
         and (asked.get("to") is None or recorded.recorded_at < asked["to"])
     ]
     return part_of(judged, asked)
@@ -42,13 +30,12 @@ def order_verdicts(unit: RowsUnit, order_id: str, asked: Mapping[str, Any]) -> d
 
 def judgement_document(recorded: ev.Recorded, event: Judging) -> dict[str, Any]:
     """What all rules said at one moment of an order's life, passes too."""
-    is_held = isinstance(event, ev.OrderAccepted) and event.held
     return {
         "seq": recorded.seq,
         "event_id": recorded.event_id,
         "kind": event.kind,
         "judged_at": plain(recorded.recorded_at),
-        "judgement": "HELD" if is_held else OUTCOMES[event.kind],
+        "judgement": judgement_word(event),
         "principal": event.principal,
         "limits_version": getattr(event, "limits_version", None),
         "overridden": list(getattr(event, "overridden", ())),
@@ -96,22 +83,14 @@ def list_approvals(unit: RowsUnit, principal: Principal, asked: Mapping[str, Any
 
 def waiting_documents(unit: RowsUnit, views: Sequence[OrderView]) -> list[dict[str, Any]]:
     """These held orders with the verdicts that hold each, by its latest judgement, and who asks."""
-    orders = [view.order for view in views]
-    ids = [order.order_id for order in orders]
-    tags = tags_of(unit, ids)
-    latest: dict[OrderId, Judging] = {}
-    askers: dict[OrderId, dict[str, None]] = {order_id: {} for order_id in ids}
-    for recorded in log_rows.events_of_orders(unit.connection, scope_of(unit), ids) if ids else ():
-        event = recorded.event
-        if isinstance(event, (ev.OrderAccepted, ev.ReplaceRequested)):
-            latest[event.order_id] = event
-            askers[event.order_id][event.principal] = None
+    found = waiting_orders(unit, views)
+    tags = tags_of(unit, [one.order.order_id for one in found])
     return [
         {
-            "order": order_document(order, tags.get(order.order_id)),
-            "verdicts": [verdict_document(one) for one in latest[order.order_id].verdicts if one.holds],
-            "requested_by": list(askers[order.order_id]),
-            "hold_until": plain(order.hold_until),
+            "order": order_document(one.order, tags.get(one.order.order_id)),
+            "verdicts": [verdict_document(verdict) for verdict in one.verdicts],
+            "requested_by": list(one.requested_by),
+            "hold_until": plain(one.order.hold_until),
         }
-        for order in orders
+        for one in found
     ]

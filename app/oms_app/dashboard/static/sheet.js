@@ -4,11 +4,13 @@ import { watchNotices } from "./notices.js";
 import { wireConfirm } from "./confirm.js";
 import { wireStepUp } from "./step_up.js";
 import { wireCopy } from "./copy.js";
+import { wireArming } from "./arming.js";
 
 watchNotices();
 wireConfirm();
 wireStepUp();
 wireCopy();
+wireArming();
 keepSignedIn(JSON.parse(document.body.dataset.live).renew_s);
 document.addEventListener("htmx:finally:request", (event) => {
   if (event.detail.ctx.request.method !== "POST") return;

@@ -4,6 +4,7 @@ export function wireStepUp() {
   const form = dialog.querySelector("form");
   const fault = document.getElementById("step-up-fault");
   let refused = null;
+  let pressed = null; // the button that sent it: its value belongs to what is sent again
 
   function say(text) {
     fault.textContent = text ?? "";
@@ -11,10 +12,11 @@ export function wireStepUp() {
   }
 
   document.addEventListener("htmx:response:error", (event) => {
-    const { response, sourceElement } = event.detail.ctx;
+    const { response, request, sourceElement } = event.detail.ctx;
     const wanted = response.headers.get("X-Step-Up");
     if (!wanted) return;
     refused = sourceElement;
+    pressed = request.submitter ?? null;
     form.reset();
     say(null);
     for (const label of form.querySelectorAll("[data-proof]")) {
@@ -34,7 +36,7 @@ export function wireStepUp() {
       if (answer.status !== 204) return say(answer.status === 422 ? await answer.text() : "It did not work. Load the page again.");
       form.reset();
       dialog.close();
-      refused.requestSubmit();
+      refused.requestSubmit(pressed);
     } catch {
       say("The server cannot be reached. Try again.");
     } finally {

@@ -29,9 +29,10 @@ export function wireTicket() {
     field("symbol").value = quote.dataset.symbol;
     field("quantity").focus();
   });
+  document.getElementById("ticket").addEventListener("input", () => document.getElementById("preview")?.replaceChildren()); // it was of other terms
   document.addEventListener("htmx:finally:request", (event) => {
     const { target, request } = event.detail.ctx;
     if (target?.id !== "ticket" || request.method !== "POST") return;
-    (document.querySelector("#ticket [aria-invalid=true]") ?? document.querySelector("#ticket .send")).focus();
+    (document.querySelector("#ticket :is([aria-invalid=true], #ticket-confirmed_quantity)") ?? document.querySelector("#ticket .send")).focus();
   });
 }
