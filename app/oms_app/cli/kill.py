@@ -226,9 +226,7 @@ def _show_answers(answered: list[Answered], as_json: bool) -> None:
     show(
         as_json,
         {"processes": msgspec.to_builtins(answered)},
-        lambda: print_table(
-            "Halted; cancels", columns, rows, empty="halted; no cancels"
-        ),
+        lambda: print_table("Halted; cancels", columns, rows, empty="halted; no cancels"),
     )
     problems = [f"{process.process}: {process.problem}" for process in answered if process.problem]
     problems += [one["problem"] for process in answered for one in process.connections if one.get("problem")]
