@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from oms_app.api.app import ENDPOINTS
 from oms_app.api.documentation import flask_path_to_openapi
 from oms_app.cli.main import cli
+from oms_app.dashboard.answering import PAGES as LINKS
+from oms_app.dashboard.answering import RISK_PAGES
 from oms_app.flow.breaches import Finding
 from oms_app.flow.limit_changes import LASTS
 from oms_app.flow.scopes import ROLES, Scope
@@ -81,6 +83,12 @@ def test_the_table_of_actions_is_what_actions_do() -> None:
             assert effect.trading_state is states[new]
         else:
             assert effect.trading_state in (TradingState.CANCEL_ONLY, TradingState.HALTED)
+
+
+def test_every_page_of_the_dashboard_is_told_of() -> None:
+    assert [name for name, _ in table(PAGES["risk"], "Page")] == [label for _, label, _ in RISK_PAGES]
+    assert {"Risk", "Compliance"} <= {label for _, label, _ in LINKS}
+    assert all("page Compliance" in page for page in PAGES.values())
 
 
 def test_numbers_and_words_are_as_told() -> None:
