@@ -32,7 +32,7 @@ docs/rules.md`. [Risk](risk.md) tells how they work together, [Compliance](compl
 - **Checks** are asked first, then **rules**, each by its rank, the lowest first. All are asked, also after a denial.
 - **Monitors** deny nothing. They are asked after every fill and on every mark, and set off the action of their limit.
 - A rule that remembers may set off an action as well; where one does, the page names the action of a limit that
-  names none.
+  names none. Breaches are of the category RISK, but for those that open a case of compliance (SURVEILLANCE).
 - `Follows` names the rule of law, the guide or the event that gave rise to it. It is no legal advice.
 - A parameter without a default is needed. `none` as a default means that there is no such limit. Numbers are exact.
 
