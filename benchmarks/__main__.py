@@ -87,6 +87,7 @@ ROWS = {
     "idle_cpu": "idle_cpu",
     "api_memory": "api_memory",
     "access_cost": "access_cost",
+    "rules_30": "rules_30",
     "alert_latency": "alert_latency",
 }
 """Rows of the table of speed -> modules with `run(plan, generator, say, stock) -> list of records`."""

@@ -37,6 +37,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "rule_chain_batched_p99": (Goal("value", 5_000, 1_000, at_most=True),),
     "rule_chain_one_instrument_p99": (Goal("value", 5_000, 1_000, at_most=True),),
     "rule_chain_marginal": (Goal("value", 5, 2.5, at_most=True),),
+    "rules_30": (Goal("ratio", 0.8, 0.9),),
     "access_cost": (Goal("added_percent", 15, 8, at_most=True),),
 }
 """The table of speed: a record that is not named here has no bar."""
