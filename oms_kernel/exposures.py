@@ -30,6 +30,10 @@ class ValuedBook:
         self._sums: dict[BookKey, Sums] = {}
         self._joined: dict[str, Sums] = {}
         self._opened: dict[str, OpenSums] = {}
+        self._equities: dict[AccountId, Decimal | None] = {}
+        self._totals: dict[Scope, OpenTotals] = {}
+        self._told = -1
+        """The seq that those two are of: several rules ask the same of one order."""
         self._accounts: tuple[AccountId, ...] = ()
         self._base: str | None = None
         self._known = -1
@@ -87,6 +91,15 @@ class ValuedBook:
 
     def open_totals(self, scope: Scope, hidden: Order | None) -> OpenTotals:
         """The open orders of the scope."""
+        if hidden is not None:
+            return self._open_totals(scope, hidden)
+        self._forget_older()
+        found = self._totals.get(scope)
+        if found is None:
+            found = self._totals[scope] = self._open_totals(scope, None)
+        return found
+
+    def _open_totals(self, scope: Scope, hidden: Order | None) -> OpenTotals:
         totals: dict[str, OpenValue] = {}
         for currency, found in self._open_values(scope):
             totals[currency] = plus(totals.get(currency) or NO_VALUE, found)
@@ -103,6 +116,13 @@ class ValuedBook:
 
     def equity(self, account_id: AccountId) -> Decimal | None:
         """Cash and positions at their marks; None: a mark or rate is missing."""
+        self._forget_older()
+        equities = self._equities
+        if account_id not in equities:
+            equities[account_id] = self._equity(account_id)
+        return equities[account_id]
+
+    def _equity(self, account_id: AccountId) -> Decimal | None:
         into = self._book.accounts[account_id].base_currency
         sums = self._followed(account_id, NET_BOOK)
         if any(self._reach(holding, NET_BOOK, None).held for holding in sums.missing):
@@ -123,6 +143,12 @@ class ValuedBook:
                 amount = multiply(amount, rate)
             total = add(total, amount)
         return kept(total)
+
+    def _forget_older(self) -> None:
+        if self._told != self._book.seq:
+            self._told = self._book.seq
+            self._equities.clear()
+            self._totals.clear()
 
     def _cash(self, account_id: AccountId) -> Iterator[tuple[str, Decimal]]:
         for currency, _ in self._book.currencies.entries(account_id):

@@ -117,9 +117,14 @@ def _are_storable(inputs: object) -> bool:
         return False
     if len(inputs) > MOST_INPUTS:
         return False
-    for name, figure in inputs.items():
-        if (name.__class__ is not str and not _is_text(name)) or figure is None or not _is_storable(figure):
-            return False
+    try:
+        for name, figure in inputs.items():
+            if name.__class__ is not str and not _is_text(name):
+                return False
+            if figure.__class__ is not Decimal or _fit(figure, _SMALLEST).is_nan():
+                return False
+    except (Inexact, InvalidOperation):
+        return False
     return True
 
 

@@ -32,7 +32,7 @@ NOTHING = Worth(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
 class Sums:
     """The worths of the holdings of one scope and their sums, as of a moment of the batch."""
 
-    __slots__ = ("counted", "missing", "parts", "seen", "seq", "total", "worths")
+    __slots__ = ("_told", "counted", "missing", "parts", "seen", "seq", "total", "worths")
 
     def __init__(self) -> None:
         self.worths: dict[HoldingKey, Worth] = {}
@@ -45,6 +45,7 @@ class Sums:
         """What each of them had come to when it was counted last."""
         self.seen = 0
         self.seq = 0
+        self._told: tuple[Worth, Exposures] | None = None
 
     def put(self, holding: HoldingKey, worth: Worth | str) -> None:
         """Let a holding have this worth from now on."""
@@ -95,13 +96,17 @@ class Sums:
         if self.missing:
             return Exposures(gross=None, long=None, short=None, missing=next(iter(self.missing.values())))
         total = self.total
-        return Exposures(
+        if self._told is not None and self._told[0] is total:
+            return self._told[1]
+        told = Exposures(
             gross=kept(total.gross),
             long=kept(total.long),
             short=kept(total.short),
             net_high=kept(total.high),
             net_low=kept(total.low),
         )
+        self._told = total, told
+        return told
 
 
 def kept(exact: Decimal) -> Decimal:
