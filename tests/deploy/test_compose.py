@@ -63,7 +63,7 @@ def found_command(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that these words name, and the rest of them."""
     command: click.Command = cli
     rest = list(words)
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and not (command.invoke_without_command and rest[0].startswith("--")):
         found = command.get_command(click.Context(command), rest.pop(0))
         assert found is not None, words
         command = found
