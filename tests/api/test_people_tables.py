@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from oms_app.flow.people_csv import EXPORTED, harmless
+from oms_app.flow.csv_text import harmless
+from oms_app.flow.people_csv import EXPORTED
 from tests.api.conftest import opened
 from tests.api.people_desk import People
 

@@ -15,6 +15,7 @@ from oms_app.bootstrap import Services, build_services
 from oms_app.flow.audit import cli_actor
 from oms_app.flow.consequences import overstep
 from oms_app.flow.principal import Principal
+from oms_app.store import people
 from oms_app.store.limits import put_limit
 from oms_app.store.queries import Paging, restraints
 from oms_app.store.queries.restraints import RestraintFilter
@@ -250,6 +251,40 @@ def test_only_superusers_stop_the_whole_firm(floor: Floor, manager: Person) -> N
     answer = manager.post("/risk/kill-switches", **kill(reach="firm", confirmation="HALT"))
     assert answer.status_code == 422
     assert floor.active() == []
+
+
+def test_a_superuser_stops_the_whole_firm_and_keeps_its_limits(floor: Floor) -> None:
+    root = floor.person("root@example.com", "ADMIN")
+    with floor.services.store.platform_unit() as unit:
+        people.update_person(unit, user_id(root), is_superuser=True)
+    assert root.post("/risk/kill-switches", **kill(reach="firm", confirmation="firm")).status_code == 200
+    (switch_id,) = floor.active()
+    assert "The whole firm" in root.client.get("/risk").text
+    assert "HALTED" in root.get("/desk/status").text, "the header of the desk tells what holds in effect"
+    refused = floor.people["MANAGER"].post(f"/risk/kill-switches/{switch_id}/release", reason="mine")
+    assert refused.status_code == 422
+    assert root.post(f"/risk/kill-switches/{switch_id}/release", reason="over").status_code == 200
+    assert floor.active() == []
+    made = root.post("/risk/limits", **limit_form(p_max_quantity="90000", reach="firm", name="All tenants"))
+    assert "The whole firm" in made.text
+    limit_id = re.findall(r"/risk/limits/([0-9a-f-]{36})/change", made.text)[0]
+    seen = floor.people["MANAGER"].client.get(f"/risk/limits/{limit_id}").text
+    assert "All tenants" in seen
+    assert "Change the limit" not in seen, "a tenant sees it and leaves it"
+    fields = limit_form(p_max_quantity="80000", reach="firm", name="All tenants")
+    assert floor.people["MANAGER"].post(f"/risk/limits/{limit_id}/change", **fields).status_code == 403
+    assert "80000" in root.post(f"/risk/limits/{limit_id}/change", **fields).text
+
+
+def test_a_limit_with_deep_parameters_is_typed_in_as_json(floor: Floor, manager: Person) -> None:
+    fields = {"rule": "restricted_list", "severity": "SHADOW", "reach": "tenant"}
+    broken = manager.post("/risk/limits", **fields, p_restrictions="[{")
+    assert invalid_fields(broken.text) == ["p_restrictions"]
+    wrong = manager.post("/risk/limits", **fields, p_restrictions='[{"symbol": 3}]')
+    assert invalid_fields(wrong.text) == ["p_restrictions"]
+    made = manager.post("/risk/limits", **fields, p_restrictions='[{"symbol": "LOTS"}]')
+    assert made.status_code == 200, made.text
+    assert "LOTS" in made.text
 
 
 def test_the_queue_says_what_holds_an_order_and_another_person_approves_it(floor: Floor, manager: Person) -> None:

@@ -106,7 +106,7 @@ class ApprovalPages:
             "queue": rows,
             "has_more": found.has_next,
             "ticks": instruments,
-            "names": self._names.of(principal),
+            "names": self._names.of(principal, [one.order.request for one in waiting]),
             "people": self._rows.people(principal, askers),
             "at": at,
             "form": form or Form(values={"reason": "", "decision": ""}),

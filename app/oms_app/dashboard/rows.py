@@ -12,7 +12,10 @@ from sqlalchemy import select
 from oms_app.flow.principal import Principal
 from oms_app.store import config_rows, queries
 from oms_app.store import tables as t
+from oms_app.store.queries import restraints
+from oms_app.store.queries.restraints import RestraintFilter
 from oms_app.store.sql_store import SqlStore
+from oms_kernel.domain.account import STRICTNESS, TradingState
 from oms_kernel.domain.ids import InstrumentId
 from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.lifecycle import TERMINAL, OrderState
@@ -28,7 +31,10 @@ ACTIVE = frozenset(state for state in OrderState if state.value not in {status.v
 
 
 class AccountRow(msgspec.Struct, frozen=True):
-    """A trading account with the connection that serves it; `connection` is empty while nothing does."""
+    """A trading account with the connection that serves it; `connection` is empty while nothing does.
+
+    effective_state: the strictest of its own trading state and of the kill switches that cover all of it.
+    """
 
     account_id: str
     ledger_id: str
@@ -38,6 +44,7 @@ class AccountRow(msgspec.Struct, frozen=True):
     day_roll: time
     trading_state: str
     state_reason: str
+    effective_state: str
     account_type: str
     connection: str
     status: str
@@ -105,9 +112,13 @@ class DeskRows:
             accounts = queries.list_accounts(unit, principal.account_ids)
             types = {one.broker_account_id: one.account_type for one in queries.list_broker_accounts(unit)}
             connections = {one.connection_id: one for one in queries.list_connections(unit)}
+            holding = restraints.list_switches(
+                unit, RestraintFilter(active=True), queries.Paging(with_total=False)
+            ).items
             now = unit.now
+        wide = [one for one in holding if one.strategy_id is None and one.instrument_id is None]
         return tuple(
-            _account_row(account, types.get(account.broker_account_id or "", ""), connections, now)
+            _account_row(account, types.get(account.broker_account_id or "", ""), connections, wide, now)
             for account in accounts
         )
 
@@ -149,10 +160,15 @@ class DeskRows:
             )
 
 
+def _strictness(state: str) -> int:
+    return STRICTNESS[TradingState(state)]
+
+
 def _account_row(
     account: queries.AccountView,
     account_type: str,
     connections: dict[str, queries.ConnectionView],
+    switches: list[restraints.SwitchView],
     now: datetime,
 ) -> AccountRow:
     connection = connections.get(account.connection_id or "")
@@ -160,6 +176,7 @@ def _account_row(
     if connection is not None:
         is_held = connection.expires_at is not None and connection.expires_at > now
         status, detail = (connection.status, connection.detail) if is_held else (status, "no session serves it")
+    states = [one.trading_state for one in switches if one.account_id in (None, account.account_id)]
     return AccountRow(
         account_id=account.account_id,
         ledger_id=account.ledger_id,
@@ -169,6 +186,7 @@ def _account_row(
         day_roll=time.fromisoformat(account.day_roll),
         trading_state=account.trading_state,
         state_reason=account.state_reason,
+        effective_state=max((account.trading_state, *states), key=_strictness),
         account_type=account_type,
         connection=connection.name if connection is not None else "",
         status=status,

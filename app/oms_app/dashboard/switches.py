@@ -39,10 +39,10 @@ TEXTS = (*FIELDS, "trading_state", "reason_code", "reason", "confirmation", "mod
 OPTIONS = ("cancel_working", "flatten")
 EMPTY = {**dict.fromkeys(TEXTS, ""), "trading_state": "HALTED", "reason_code": "manual"}
 DONE = {
-    "kill_switch_activated": "Thrown",
-    "kill_switch_drilled": "Drill",
-    "release_asked": "Release asked for",
-    "kill_switch_released": "Released",
+    "ACTIVATED": "Thrown",
+    "DRILLED": "Drill",
+    "RELEASE_ASKED": "Release asked for",
+    "RELEASED": "Released",
 }
 MOST = 100
 MOST_LISTED = 500

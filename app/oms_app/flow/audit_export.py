@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from oms_app.flow.audit_trail import AuditEntry, AuditTrail, entries
+from oms_app.flow.csv_text import harmless
 from oms_app.store import audit_index, audit_rows
 from oms_app.store.audit_index import AuditFilter
 from oms_app.store.audit_verifier import COLUMNS, EXPORT_FORMAT
@@ -26,7 +27,6 @@ BESIDE = (
     "action", "actor", "on_behalf_of", "object_type", "object_id", "request_id", "decision", "address", "agent", "note",
 )  # fmt: skip
 """What stands behind the columns of the log, for people; it is not part of what is hashed."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PAGE = 500
 
 
@@ -129,9 +129,5 @@ def _line(row: AnyRow, entry: AuditEntry | None, form: Format) -> bytes:
 
 def _csv_line(cells: list[Any]) -> bytes:
     line = io.StringIO()
-    csv.writer(line).writerow([_harmless(str(cell)) for cell in cells])
+    csv.writer(line).writerow([harmless(str(cell)) for cell in cells])
     return line.getvalue().encode()
-
-
-def _harmless(cell: str) -> str:
-    return "'" + cell if cell.startswith(_FORMULA) else cell

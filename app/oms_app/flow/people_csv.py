@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from oms_app.flow.audit import Actor, AdminAction, record
+from oms_app.flow.csv_text import harmless
 from oms_app.flow.errors import FlowError
 from oms_app.flow.granting import check_reach
 from oms_app.flow.invitations import Draft, Invitations, cleaned
@@ -29,7 +30,6 @@ COLUMNS = ("email", "role", "scopes", "first_name", "last_name")
 EXPORTED = (
     "user_id", "email", "first_name", "last_name", "role", "scopes", "is_active", "email_verified", "created_at",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class CellError(msgspec.Struct, frozen=True):
@@ -114,11 +114,6 @@ class PeopleTables:
             )
             writer.writerow([harmless(cell) for cell in cells])
         return out.getvalue()
-
-
-def harmless(cell: str) -> str:
-    """The text as no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _tell(unit: RowsUnit, actor: Actor, made: Sequence[Invitation]) -> None:

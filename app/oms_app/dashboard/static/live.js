@@ -10,7 +10,7 @@ const STATUS_MS = 3000;
 const AWAY_MS = 2000;
 const RETRY_MS = 2000;
 const POSITION_KINDS = new Set(["order_filled", "fee_attached", "execution_corrected", "execution_busted", "cash_changed"]);
-const STATUS_KINDS = new Set(["account_opened", "trading_state_changed"]);
+const STATUS_KINDS = new Set(["account_opened", "trading_state_changed", "kill_switch_activated", "kill_switch_released"]);
 const ALERT_KINDS = new Set(["alert_raised", "alert_acknowledged", "break_found", "break_changed", "break_acknowledged", "break_resolved"]);
 
 const dirty = new Set();
