@@ -20,7 +20,7 @@ PYTEST   := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(PYTHON) -m pytest)
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev superuser dev-install dev-worker dev-beat test test-unit test-integration test-cov test-watch lint format bench docs \
-        campaign campaigns teeth security migrate makemigrations check-all clean
+        campaign campaigns teeth mutants security migrate makemigrations check-all clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +75,9 @@ campaign: $(STAMP) ## run a seeded campaign of faults (NAME=crash N=2000 SEED=7)
 
 teeth: $(STAMP) ## prove that the campaigns catch defects planted into a production set (minutes)
 	$(PYTHON) -m pytest --teeth tests/campaigns $(ARGS)
+
+mutants: $(STAMP) ## plant N small changes, one at a time, and count which the tests notice (half an hour; N=500 SEED=7)
+	$(PYTHON) -m mutants --n $(or $(N),500) --seed $(SEED) $(ARGS)
 
 security: $(STAMP) ## attack the system in the long form: tenants, pool, OpenAPI, tokens, log (an hour; NAME=open_api: one of them)
 	$(PYTHON) -m security $(if $(filter command line,$(origin NAME)),$(NAME)) --long --seed $(SEED)

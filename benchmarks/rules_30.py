@@ -34,7 +34,7 @@ THIRTY: dict[str, dict[str, Any]] = {
     **{name: WIDE.get(name, {}) for name in NAMES.split()},
     "stale_market_data": {"max_age_s": "86400"},
 }
-"""Rules and checks with parameters so wide that nothing is denied: all that tell figures of a buy, and some that look."""
+"""Rules and checks, so wide that nothing is denied: all that tell figures of a buy, and some that only look."""
 
 
 def run(plan: Plan, generator: Generator, say: Say, stock: Stock) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def prepare(system: System, limits: Mapping[str, dict[str, Any]]) -> None:
 
 
 def told(system: System) -> int:
-    """How many rules told their figures of an order. Raises RuntimeError unless each judged it: less would be measured."""
+    """How many rules told their figures of an order. Raises RuntimeError unless each rule judged it."""
     verdicts = {one["rule"]: one for one in system.verdicts_of_one_order()}
     if set(verdicts) != set(THIRTY):
         raise RuntimeError(f"only these rules judged: {', '.join(sorted(verdicts))}")
