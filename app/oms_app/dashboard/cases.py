@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from flask import request
 from flask.typing import ResponseReturnValue
 
@@ -88,6 +89,8 @@ class CasePages:
         with self._store.read_unit(principal.tenant_id) as unit:
             notes = queries.breach_notes(unit, breach.breach_id)
             evidence = breach_evidence(unit, breach)
+        if self.category is Category.RISK and Scope.VIEW_ORDERS not in principal.scopes:
+            evidence = msgspec.structs.replace(evidence, orders=(), executions=())
         scopes = [breach, *(one.order.request for one in evidence.orders)]
         empty = Form(values={**dict.fromkeys(FIELDS, ""), "assigned_to": f"user:{caller().user_id}"})
         return {
