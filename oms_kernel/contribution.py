@@ -3,6 +3,7 @@
 import inspect
 import re
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -37,12 +38,26 @@ _TERMS: dict[str, type] = {
 }
 """Optional class attributes of rules, checks and monitors, and what each has to be."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_SOUND: WeakKeyDictionary[type, set[Kind]] = WeakKeyDictionary()
+"""What each class was found to be a sound contribution of."""
 
 
 def defect_of(kind: Kind, contributed: object) -> str | None:
-    """What makes the object no contribution of this kind, in words for its author; None when it is sound."""
+    """What makes the object no contribution of this kind, in words for its author; None when it is sound.
+
+    A class that was found sound is not asked again in this process: what a class is does not change.
+    """
     if not isinstance(contributed, type):
         return f"{contributed!r:.100} is no class"
+    if kind in _SOUND.get(contributed, ()):
+        return None
+    defect = _first_defect(kind, contributed)
+    if defect is None:
+        _SOUND.setdefault(contributed, set()).add(kind)
+    return defect
+
+
+def _first_defect(kind: Kind, contributed: type) -> str | None:
     return (
         _naming_defect(contributed)
         or _params_defect(contributed)

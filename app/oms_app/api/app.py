@@ -18,6 +18,7 @@ from oms_app.api.problems import CODE_OF_STATUS, PROBLEM_TYPE, Problem, invalid,
 from oms_app.api.quotas import local_rates, make_quotas
 from oms_app.api.rate_limit import RateLimiter
 from oms_app.api.requests import current_request_id, follow_requests
+from oms_app.api.route_rules import RouteRule
 from oms_app.api.routes import (
     accounts,
     alerts,
@@ -109,7 +110,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 class _Api(Flask):
-    """Flask for functions that are no coroutines."""
+    """Flask for functions that are no coroutines, and for many routes."""
+
+    url_rule_class = RouteRule
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself; Flask would ask three times in each request whether it is a coroutine."""
