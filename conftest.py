@@ -1,9 +1,10 @@
 """Every test of the repository gets its services from `tests.services`."""
 
+import gc
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -15,10 +16,28 @@ settings.register_profile("local", deadline=None)
 if not os.environ.get("CI"):
     settings.load_profile("local")
 
+COLLECT_AFTER = 5_000
+"""Objects; seven times what Python takes, since tests allocate in bursts."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """--teeth: run the proofs that campaigns catch defects planted into a whole production set, and nothing else."""
     parser.addoption("--teeth", action="store_true", help="run only the campaigns' proofs with planted defects")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector what lives to the end: thousands of tests and every module of the system.
+
+    Looking through them again and again took a third of the time of a run.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,8 +13,11 @@ import pytest
 
 from tests.services import postgres, redis_server
 from tests.services.provision import TITLES, Provision, ServiceName
+from tests.services.scratch import Scratch
 
 PROVISION = pytest.StashKey[Provision]()
+SCRATCH = pytest.StashKey[Scratch]()
+PASSED = pytest.StashKey[bool]()
 HANDED_OVER = "oms_test_services"
 # A test that asks for one of these uses more than its own process.
 INTEGRATION_FIXTURES = frozenset(
@@ -28,14 +31,23 @@ def pytest_configure(config: pytest.Config) -> None:
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
         provision.receive(worker_input[HANDED_OVER])
-    elif config.pluginmanager.hasplugin("xdist"):
+        return
+    config.stash[SCRATCH] = Scratch()
+    if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_HandOver(provision))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[PASSED] = exitstatus == pytest.ExitCode.OK
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     provision = config.stash.get(PROVISION, None)
     if provision is not None:
         provision.stop()
+    scratch = config.stash.get(SCRATCH, None)
+    if scratch is not None:
+        scratch.leave(keep=not config.stash.get(PASSED, False))
 
 
 @pytest.hookimpl(tryfirst=True)

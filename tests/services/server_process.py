@@ -38,9 +38,12 @@ def wait_until(ready: Callable[[], bool], *, timeout_s: float, what: str) -> Non
         time.sleep(0.02)
 
 
-def new_run_folder() -> Path:
-    """A new temporary folder of this process; those of processes that died are removed on the way."""
-    root = Path(tempfile.gettempdir())
+def new_run_folder(root: Path | None = None) -> Path:
+    """A new temporary folder of this process; those of processes that died are removed on the way.
+
+    root: where, the folder for temporary files by default.
+    """
+    root = root or Path(tempfile.gettempdir())
     for old in root.glob(f"{RUN_PREFIX}*"):
         owner = old.name.removeprefix(RUN_PREFIX).partition("-")[0]
         if owner.isdigit() and not _alive(int(owner)):
