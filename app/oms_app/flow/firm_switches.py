@@ -123,7 +123,7 @@ class FirmSwitches:
         with self._store.platform_unit() as unit:
             latch = rows.get(unit, firm_switch_id, lock=True)
             if latch is None:
-                raise UnknownSwitch(f"there is no kill switch {firm_switch_id}", field="kill_switch_id")
+                raise UnknownSwitch(f"there is no kill switch {firm_switch_id}", field="switch_id")
             if latch.released_at is not None:
                 raise OrderConflict("the switch was released before")
             if needs_two and latch.release_asked_by == principal.principal_id:

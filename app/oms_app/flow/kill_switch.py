@@ -148,7 +148,7 @@ class KillSwitches:
                 what = "kill_switch.release_asked" if released.waits else "kill_switch.released"
                 self._record(principal, actor, what, released.switch, reason)
                 return released
-        raise UnknownSwitch(f"there is no kill switch {switch_id}", field="kill_switch_id")
+        raise UnknownSwitch(f"there is no kill switch {switch_id}", field="switch_id")
 
     def ledgers(self, principal: Principal, scope: Scope) -> Sequence[LedgerId]:
         """The ledgers that a scope covers. Raises UnknownAccount, NotPermitted."""
