@@ -6,6 +6,7 @@ from oms_kernel.contracts.rules import OrderIntent
 from oms_kernel.domain.decision import Verdict, denied, passed
 from oms_kernel.domain.money import EXACT, ZERO, add, multiply, to_text
 from oms_risk_rules.valuation import figure
+from oms_risk_rules.verdicts import exceeded
 
 NOTHING_BUT_REDUCING = "only an order that reduces the position"
 
@@ -40,9 +41,8 @@ def overstepped(
     *,
     bound_by: str = "the limit",
 ) -> Verdict:
-    """DENY with its figures: `text` says what was measured and `bound_by` what bounds it, the sentence adds them."""
+    """DENY with its figures as `exceeded` words them; without, where a figure has more digits than can be stored."""
     shown, bound = figure(observed), figure(limit)
     if shown is None or bound is None:
         return denied(rule, rule, f"{text} more digits than any limit can have", would_pass=would_pass)
-    sentence = f"{text} {to_text(shown)} {unit} is above {bound_by} of {to_text(bound)} {unit}"
-    return denied(rule, rule, sentence, observed=shown, limit=bound, unit=unit, inputs=inputs, would_pass=would_pass)
+    return exceeded(rule, rule, text, shown, bound, unit, inputs=inputs, would_pass=would_pass, bound_by=bound_by)

@@ -22,9 +22,10 @@ def exceeded(
     *,
     inputs: dict[str, Decimal] | None = None,
     would_pass: str = "",
+    bound_by: str = "the limit",
 ) -> Verdict:
-    """DENY with figures: `text` says what was measured, the sentence goes on with the figures."""
-    sentence = f"{text} {to_text(observed)} {unit} is above the limit of {to_text(limit)} {unit}"
+    """DENY with figures: `text` says what was measured and `bound_by` what bounds it, the sentence adds the figures."""
+    sentence = f"{text} {to_text(observed)} {unit} is above {bound_by} of {to_text(limit)} {unit}"
     return denied(rule, code, sentence, observed=observed, limit=limit, unit=unit, inputs=inputs, would_pass=would_pass)
 
 

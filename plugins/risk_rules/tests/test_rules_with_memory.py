@@ -14,12 +14,12 @@ from oms_kernel.contracts.plugin import parse_params
 from oms_kernel.domain.decision import Outcome
 from oms_kernel.domain.events import OrderAccepted
 from oms_kernel.domain.order import OrderType, Side
+from oms_kernel.recent import Recent
 from oms_kernel.testkit.builders import a_trading_account, an_instrument
 from oms_kernel.testkit.scene import Scene
 from oms_risk_rules.duplicate_order import DuplicateOrder
 from oms_risk_rules.message_rate import MessageRate
 from oms_risk_rules.rates import Rate
-from oms_risk_rules.recent import Recent
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
