@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from oms_app.bootstrap import build_services, create_app
+from tests.api.desk import Desk
 from tests.dashboard.conftest import fresh_home
 from tests.dashboard.person import PASSWORD
 from tests.dashboard.test_access_in_browser import WAIT_MS, new_person, prove, sign_in
@@ -155,6 +156,37 @@ def test_the_ticket_is_tried_first_and_a_large_one_is_typed_twice(
     expect(page.locator("#preview")).to_contain_text("Position")
     page.screenshot(path=pictures / "ticket-preview.png", full_page=True)
     page.context.close()
+
+
+def test_the_report_is_black_on_white_on_paper_in_the_dark_too(officer: Page, pictures: Path) -> None:
+    officer.emulate_media(color_scheme="dark", media="print")
+    officer.goto("/risk/report")
+    expect(officer.get_by_role("navigation", name="Risk pages")).to_be_hidden()
+    assert officer.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert officer.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    officer.screenshot(path=pictures / "report-on-paper.png", full_page=True)
+
+
+def test_a_position_is_closed_by_its_name_and_the_liquidation_is_stopped(officer: Page, floor: Floor) -> None:
+    desk = Desk(floor.services, floor.ids, floor.app, email="filler@example.com")
+    trader = floor.people["TRADER"]
+    trader.place(quantity="12", limit_price="101")
+    order_id = trader.rows()[0]["id"]
+    desk.fill({"order_id": order_id, "instrument_id": floor.ids["instrument_id"], "side": "BUY"}, "12", "100")
+    officer.goto("/")
+    officer.get_by_role("link", name="Close the position in ACME").click()
+    close = officer.get_by_role("button", name="Close positions")
+    expect(close).to_be_disabled()
+    typed = officer.locator("input[name=confirmation]")
+    typed.fill("ACME")
+    typed.press("Enter")
+    prove(officer, PASSWORD)
+    row = officer.locator("#running tbody tr")
+    expect(row).to_contain_text("Paper · ACME")
+    expect(row).to_contain_text("12")
+    row.get_by_role("button", name="Stop").click()
+    officer.locator("#confirm").get_by_role("button", name="Stop").click()
+    expect(officer.locator("#running")).to_contain_text("None runs.")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
