@@ -42,6 +42,8 @@ READY_S = 60.0
 SETTLE_S = 60.0
 FILLING = 5
 """One part in so many of the orders comes after everything that rests was cancelled, to use the limit up."""
+RESTING, GROWING = 3, (2, 3, 5)
+"""Orders that rest while the rest of the limit is filled, and the totals that are then asked for in each."""
 TAKES, RESTS, SELLS = 55, 30, 15
 CHANGES, CANCELS = 0.5, 0.7
 ACTIVE = ("NEW", "HELD", "ROUTED", "WORKING", "PARTIALLY_FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "IN_DOUBT")
@@ -86,6 +88,7 @@ class Race:
             made.await_api(name)
         made.wait(self._is_ready, "the session is ready", seconds=READY_S)
         self._ports = [made.members[name].port for name in APIS]
+        self._hand = _Racer(self._ports, self.tenant, f"{seed} by hand", 0, mixed=False)
 
     def play(self) -> None:
         """The race, the end of it, and what the broker wrote down."""
@@ -95,8 +98,15 @@ class Race:
         self._drive(self._n - last, mixed=True)
         self._stop_strategy(strategy_id)
         self._come_to_rest()
-        self._drive(last, mixed=False)
+        resting = self._rest()
+        self._drive(last // 2, mixed=False)
+        for order_id in resting:
+            self._grow(order_id)
         self._come_to_rest()
+        self._drive(last - last // 2, mixed=False)
+        self._come_to_rest()
+        self._answers += self._hand.answers
+        self.texts += self._hand.texts
         took = time.monotonic() - began
         self._check()
         self.figures |= {"answers": dict(self._answers), "orders_per_s": round(self._n / took, 1)}
@@ -120,6 +130,19 @@ class Race:
             if racer.error is not None:
                 raise racer.error
         print(f"{orders} orders of {callers} callers, {len(self.texts)} violations", file=sys.stderr, flush=True)
+
+    def _rest(self) -> list[str]:
+        """Orders of one lot that rest, where there is room for them."""
+        for _ in range(RESTING):
+            self._hand.ask("POST", "/api/v1/orders", self._hand.order("sell"), "sell")
+        self._cluster.wait(lambda: not self._open(), "what was sold is filled")
+        placed = [self._hand.ask("POST", "/api/v1/orders", self._hand.order("rest"), "rest") for _ in range(RESTING)]
+        return [reply.body["order_id"] for reply in placed]
+
+    def _grow(self, order_id: str) -> None:
+        """Ask for more in an order that rests while the limit is used up: by chance alone it might not come about."""
+        for quantity in GROWING:
+            self._hand.ask("PATCH", f"/api/v1/orders/{order_id}", {"quantity": str(quantity)}, "grow")
 
     def _start_strategy(self) -> str:
         client = Client(self._ports, self.tenant.api_key)
@@ -227,21 +250,25 @@ class _Racer(threading.Thread):
 
     def _act(self) -> None:
         kind = self._random.choices(("take", "rest", "sell"), (TAKES, RESTS, SELLS))[0] if self._mixed else "take"
-        body = {
-            "account_id": self._account_id, "symbol": SYMBOL, "quantity": "1", "order_type": "LIMIT",
-            "side": "SELL" if kind == "sell" else "BUY",
-            "limit_price": self._above if kind == "take" else self._below,
-        }  # fmt: skip
-        placed = self._ask("POST", "/api/v1/orders", body, kind)
+        placed = self.ask("POST", "/api/v1/orders", self.order(kind), kind)
         if kind != "rest" or placed.status != 201:
             return
         path = f"/api/v1/orders/{placed.body['order_id']}"
         if self._random.random() < CHANGES:
-            self._ask("PATCH", path, {"quantity": str(self._random.choice((2, 3, 5)))}, "change")
+            self.ask("PATCH", path, {"quantity": str(self._random.choice((2, 3, 5)))}, "change")
         if self._random.random() < CANCELS:
-            self._ask("POST", f"{path}/cancel", None, "cancel")
+            self.ask("POST", f"{path}/cancel", None, "cancel")
 
-    def _ask(self, method: str, path: str, body: Any, kind: str) -> Reply:
+    def order(self, kind: str) -> dict[str, Any]:
+        """The body of an order of one lot: to take and to sell is filled at once, to rest is not."""
+        return {
+            "account_id": self._account_id, "symbol": SYMBOL, "quantity": "1", "order_type": "LIMIT",
+            "side": "SELL" if kind == "sell" else "BUY",
+            "limit_price": self._above if kind == "take" else self._below,
+        }  # fmt: skip
+
+    def ask(self, method: str, path: str, body: Any, kind: str) -> Reply:
+        """The answer; counted, and told when it is none that callers may get. Raises Stuck."""
         try:
             reply = self._client.exchange(method, path, body)
         except Refused as error:
