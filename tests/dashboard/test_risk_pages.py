@@ -1,6 +1,7 @@
 """The pages of risk and compliance over HTTP: what they show, who may act, and that nothing happens by one click."""
 
 import csv
+import html
 import io
 import re
 import uuid
@@ -356,6 +357,35 @@ def test_limits_are_listed_with_filters_and_made_changed_and_ended(floor: Floor,
 def limit_form(**fields: str) -> dict[str, str]:
     """The form of a limit of the size of orders."""
     return {"rule": "max_order_quantity", "severity": "HARD", "reach": "tenant", **fields}
+
+
+def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(floor: Floor, manager: Person) -> None:
+    for rule, params in (
+        ("max_position", {"max_quantity": 4000, "per": "SCOPE"}),
+        ("max_order_quantity", {"max_quantity": "7000", "by_asset_class": {"ETF": "6500"}}),
+        ("algo_tag", {}),
+    ):
+        limit_id = floor.limit(rule, params, RuleSeverity.SHADOW, f"As shown {rule}")
+        page = manager.client.get(f"/risk/limits/{limit_id}").text
+        form = page.partition(f'hx-post="/risk/limits/{limit_id}/change"')[2].partition("</form>")[0]
+        version = re.findall(r'name="version" value="(\d+)"', form)[0]
+        answer = manager.post(f"/risk/limits/{limit_id}/change", **shown_fields(form))
+        assert answer.status_code == 200, answer.text
+        assert f'name="version" value="{version}"' in answer.text, rule
+
+
+def shown_fields(form: str) -> dict[str, str]:
+    """What a browser would send of a form."""
+    fields = {
+        name: html.unescape(value) for name, value in re.findall(r'<input[^>]* name="(\w+)" value="([^"]*)"', form)
+    }
+    areas = re.findall(r'<textarea name="(\w+)"[^>]*>(.*?)</textarea>', form, re.DOTALL)
+    fields = {name: html.unescape(value) for name, value in (*inputs, *areas)}
+    for name, options in re.findall(r'<select name="(\w+)".*?>(.*?)</select>', form, re.DOTALL):
+        values = re.findall(r'<option value="([^"]*)"([^>]*)>', options)
+        chosen = [value for value, rest in values if "selected" in rest] or [values[0][0]]
+        fields[name] = html.unescape(chosen[0])
+    return fields
 
 
 def test_where_two_persons_change_limits_the_change_waits_for_the_other(floor: Floor, manager: Person) -> None:

@@ -116,7 +116,7 @@ class LimitPages:
         fields, form = self._read(self._fact(known.limit.rule))
         is_firm = self._for_the_firm(known)
         try:
-            values = self._values(form, fields)
+            values = self._values(form, fields, known.limit.params)
             if is_firm != values["scope"].is_firm:
                 raise InvalidRequest("a limit stays the firm's or the tenant's: make another", field="reach")
             version = forms.count(request.form.get("version", ""), "version")
@@ -175,12 +175,12 @@ class LimitPages:
         fields = fields_of(fact.params_schema)
         return fields, forms.read(*TERMS, *(one.key for one in fields))
 
-    def _values(self, form: Form, fields: list[ParamField]) -> dict[str, Any]:
+    def _values(self, form: Form, fields: list[ParamField], before: dict[str, Any] | None = None) -> dict[str, Any]:
         """The values of a LimitDraft that the form holds, without the rule."""
         values = form.values
         scope, _ = self._names.chosen(form, self._names.of(caller().principal))
         return {
-            "params": read_params(fields, values),
+            "params": read_params(fields, values, before),
             "name": values["name"],
             "scope": scope,
             "severity": _word(RuleSeverity, values["severity"], "severity"),

@@ -44,9 +44,15 @@ def texts_of(fields: list[ParamField], params: Mapping[str, Any]) -> dict[str, s
     return {one.key: _text(one, params[one.name]) if one.name in params else one.default for one in fields}
 
 
-def read_params(fields: list[ParamField], values: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters that were typed in. Raises InvalidRequest that names the form's field."""
-    read = {one.name: _value(one, values.get(one.key, "").strip()) for one in fields}
+def read_params(
+    fields: list[ParamField], values: Mapping[str, str], before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The parameters that were typed in. Raises InvalidRequest that names the form's field.
+
+    before: those that the form showed; what still says the same stays as it was, a default that was not set too.
+    """
+    known = before or {}
+    read = {one.name: _read(one, values.get(one.key, "").strip(), known) for one in fields}
     return {name: value for name, value in read.items() if value is not None}
 
 
@@ -119,6 +125,12 @@ def _text(field: ParamField, value: Any) -> str:
     if field.kind == "words" and isinstance(value, (list, tuple)):
         return "\n".join(map(str, value))
     return msgspec.json.encode(value).decode() if field.kind == "json" else str(value)
+
+
+def _read(field: ParamField, text: str, before: Mapping[str, Any]) -> Any:
+    if field.name in before:
+        return before[field.name] if text == _text(field, before[field.name]) else _value(field, text)
+    return None if text == field.default else _value(field, text)
 
 
 def _value(field: ParamField, text: str) -> Any:
