@@ -20,6 +20,8 @@ FUTURES = Calendar(
     early_closes={date(2026, 11, 27): time(13, 15)},
 )
 FOREX = msgspec.structs.replace(FUTURES, name="forex", opens_at=time(17), closes_at=time(17), early_closes={})
+EVERY_DAY = msgspec.structs.replace(ALWAYS_OPEN, name="every day", opens_at=time(9), closes_at=time(17))
+CRYPTO = msgspec.structs.replace(ALWAYS_OPEN, name="crypto", holidays=(date(2026, 12, 25),))
 STOCKS = msgspec.structs.replace(
     US_EQUITIES, holidays=(date(2026, 12, 25),), early_closes={date(2026, 11, 27): time(13)}
 )
@@ -160,6 +162,9 @@ def test_a_venue_is_closed_in_its_pause_and_before_it_opens_late(at: datetime, i
         (TOKYO, tokyo(3, 2, 13), tokyo(3, 2, 15, 30)),
         (TOKYO, tokyo(1, 4, 12), tokyo(1, 5, 10)),
         (ALWAYS_OPEN, datetime(2026, 3, 1, tzinfo=UTC), None),
+        (EVERY_DAY, datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 1, 17, tzinfo=UTC)),
+        (EVERY_DAY, datetime(2026, 3, 1, 17, tzinfo=UTC), datetime(2026, 3, 2, 9, tzinfo=UTC)),
+        (CRYPTO, datetime(2026, 12, 24, 12, tzinfo=UTC), datetime(2026, 12, 25, tzinfo=UTC)),
     ],
 )
 def test_a_venue_says_when_it_next_opens_or_closes(calendar: Calendar, at: datetime, changes: datetime | None) -> None:

@@ -204,3 +204,29 @@ def test_headroom_is_measured_from_the_side_of_the_limit() -> None:
     assert below.headroom == 70
     assert msgspec.structs.replace(below, is_floor=True).headroom == -70
     assert passed("r").headroom is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "canceled_before_send", "send_before_passed", "expired_before_send", "approval_declined", "approval_expired",
+        "trading_state", "reduce_only", "prepare_failed", "database_silent", "lease_lapsed", "connection_closed",
+    ],
+)  # fmt: skip
+def test_whoever_placed_an_order_that_was_never_sent_is_told_why_in_words(code: str) -> None:
+    ledger = Ledger()
+    order = held(ledger)
+    ledger.commit(engine.never_sent(order, ev.OrderCanceled, code, principal="user:officer"))
+    ended = ledger.book.orders[order.order_id]
+    assert ended.reason_code == code
+    assert " " in (ended.reason or "")
+
+
+def test_an_alert_is_open_until_somebody_has_seen_it() -> None:
+    ledger = Ledger()
+    alert = {"severity": ev.Severity.WARNING, "source": "test", "text": "look", "what_to_do": "look again"}
+    ledger.commit(ev.AlertRaised(**alert), ev.AlertRaised(account_id=ACCOUNT_ID, **alert))
+    (first, of_no_account), (second, of_the_account) = ledger.book.open_alerts.entries("open")
+    assert (of_no_account, of_the_account) == ("", ACCOUNT_ID)
+    ledger.commit(ev.AlertAcknowledged(alert_id=first, principal="user:officer"))
+    assert list(ledger.book.open_alerts.entries("open")) == [(second, ACCOUNT_ID)]
