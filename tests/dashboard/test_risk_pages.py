@@ -376,9 +376,7 @@ def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(floor: Floor, manag
 
 def shown_fields(form: str) -> dict[str, str]:
     """What a browser would send of a form."""
-    fields = {
-        name: html.unescape(value) for name, value in re.findall(r'<input[^>]* name="(\w+)" value="([^"]*)"', form)
-    }
+    inputs = re.findall(r'<input[^>]* name="(\w+)" value="([^"]*)"', form)
     areas = re.findall(r'<textarea name="(\w+)"[^>]*>(.*?)</textarea>', form, re.DOTALL)
     fields = {name: html.unescape(value) for name, value in (*inputs, *areas)}
     for name, options in re.findall(r'<select name="(\w+)".*?>(.*?)</select>', form, re.DOTALL):
