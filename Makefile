@@ -18,6 +18,13 @@ SEED ?= 7
 COVERAGE ?=
 PYTEST   := $(if $(COVERAGE),$(BIN)/coverage run -m pytest,$(PYTHON) -m pytest)
 
+# Where the environment forbids bytecode beside the sources it is kept here instead: hundreds of processes would each
+# compile every module anew.
+ifdef PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX ?= $(CURDIR)/.cache/bytecode
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help run dev superuser dev-install dev-worker dev-beat test test-unit test-integration test-cov test-watch lint format bench docs \
         campaign campaigns teeth mutants security migrate makemigrations check-all clean

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Scratch:
         self._point_to(None)
         if not keep:
             remove_folder(self.folder)
+        if sys.pycache_prefix is not None:  # of modules that tests wrote
+            remove_folder(Path(sys.pycache_prefix) / self.folder.relative_to("/"))
         self.folder = None
 
     def _point_to(self, folder: str | None) -> None:
