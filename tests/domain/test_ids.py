@@ -34,6 +34,10 @@ def test_ten_thousand_orders_have_ten_thousand_ids_of_the_shortest_length() -> N
     assert len(made) == 10_000
 
 
+def test_twelve_characters_are_enough_for_a_wire_id() -> None:
+    assert len(wire_id(OrderId(str(uuid.UUID(int=1))), 0, 12)) == 12
+
+
 @pytest.mark.parametrize(("attempt", "length"), [(0, 11), (-1, 28), (2**32, 28)])
 def test_a_length_or_attempt_out_of_range_is_refused(attempt: int, length: int) -> None:
     with pytest.raises(ValueError):

@@ -197,7 +197,7 @@ def test_a_quote_of_what_is_held_may_be_so_old(scene: Scene, seconds: float, tol
     for trigger in found:
         assert (trigger.observed, trigger.limit, trigger.unit) == (int(seconds), 30, "s")
         assert trigger.scope == Scope(account_id=ACCOUNT_ID, instrument_id=scene.instrument.instrument_id)
-        assert "ACME" in trigger.message
+        assert "ACME for 3" in trigger.message, "of one instrument no others are told"
 
 
 def test_what_has_open_orders_needs_a_quote_too_and_what_has_nothing_does_not(scene: Scene) -> None:
