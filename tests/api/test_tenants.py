@@ -65,6 +65,7 @@ def test_a_superuser_makes_a_tenant_with_ledger_epoch_audit_and_an_invited_admin
     assert made["settings"] == {
         "require_idempotency_key": False, "require_totp": True, "allow_private_webhooks": False,
         "required_limits": [], "second_person_release": False, "second_person_limits": False, "approval_window_s": 900,
+        "strategy_dead_man_s": 0,
     }  # fmt: skip
     assert (made["slug"], made["domain"], made["is_active"]) == (slug, f"{slug}.example.com", True)
     with desk.services.store.read_unit(made["tenant_id"]) as unit:

@@ -122,3 +122,29 @@ class Sleepy(StrategyBase):
     def on_start(self, context: StrategyContext) -> list[Action]:
         time.sleep(600)
         return []
+
+
+class MuteParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether it raises when it hears of its order, or never answers."""
+
+    raises: bool = False
+
+
+class Mute(StrategyBase):
+    """One order at the start; of what becomes of it, it cannot hear."""
+
+    name: ClassVar[str] = "mute"
+    title: ClassVar[str] = "Falls silent"
+    Params: ClassVar[type[msgspec.Struct]] = MuteParams
+
+    def __init__(self, params: MuteParams) -> None:
+        self.params = params
+
+    def on_start(self, context: StrategyContext) -> list[Action]:
+        return [limit_order("1.00"), StrategyLog("started")]
+
+    def on_order(self, update: OrderUpdate, context: StrategyContext) -> list[Action]:
+        if self.params.raises:
+            raise ValueError("no ear for that")
+        time.sleep(600)
+        return []

@@ -29,10 +29,24 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 DEADLINE_S = 30.0
-CLASSES: list[Any] = [sample.Chain, sample.QuoteBuyer, sample.Broken, sample.Sleepy]
+CLASSES: list[Any] = [sample.Chain, sample.QuoteBuyer, sample.Broken, sample.Sleepy, sample.Mute]
 REGISTRIES = Registries(
     strategies=Registry([Registered(name=one.name, plugin="test", distribution="", contributed=one) for one in CLASSES])
 )
+
+
+def wiring_of(services: Services) -> Wiring:
+    """What every run of a host uses."""
+    return Wiring(
+        store=services.store,
+        reader=services.reader,
+        intake=services.intake,
+        amendment=services.amendment,
+        dead_man=services.dead_man,
+        instruments=lambda: {one.symbol: one for one in demo_instruments()},
+        clock=services.clock,
+        poll_s=0.02,
+    )
 
 
 class Kit:
@@ -41,15 +55,7 @@ class Kit:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.keepers: list[RunKeeper] = []
-        self.wiring = Wiring(
-            store=services.store,
-            reader=services.reader,
-            intake=services.intake,
-            amendment=services.amendment,
-            instruments=lambda: {one.symbol: one for one in demo_instruments()},
-            clock=services.clock,
-            poll_s=0.02,
-        )
+        self.wiring = wiring_of(services)
 
     def start(self, strategy: str, params: dict[str, Any] | None = None) -> str:
         """A new run, not claimed yet."""

@@ -7,7 +7,7 @@ import marshmallow as ma
 from oms_app.api.fields import Count, Flag, IdText, Instant, JsonObject, Text, Word
 from oms_app.api.schema_from_struct import make_schema
 from oms_app.flow.scopes import Role
-from oms_app.flow.tenant_settings import TenantSettings
+from oms_app.flow.tenant_settings import LONGEST_DEAD_MAN_S, TenantSettings
 
 Fields = dict[str, ma.fields.Field[Any]]
 
@@ -102,10 +102,11 @@ def people_answers() -> dict[str, Fields]:
 
 
 def settings_fields() -> Fields:
-    """A tenant's settings: true or false, but for a list of rules and a number of seconds."""
+    """A tenant's settings: true or false, but for a list of rules and numbers of seconds."""
     flags: Fields = {name: Flag() for name in TenantSettings.__struct_fields__}
     rules = ma.fields.List(Text(longest=100), validate=ma.validate.Length(max=200))
-    return {**flags, "required_limits": rules, "approval_window_s": Count(low=60, high=86_400)}
+    window, dead_man = Count(low=60, high=86_400), Count(low=0, high=LONGEST_DEAD_MAN_S)
+    return {**flags, "required_limits": rules, "approval_window_s": window, "strategy_dead_man_s": dead_man}
 
 
 def _text(**options: bool) -> Text:

@@ -125,6 +125,7 @@ def serve_strategies(settings: Settings, pulse: Pulse) -> None:
         reader=services.reader,
         intake=services.intake,
         amendment=services.amendment,
+        dead_man=services.dead_man,
         instruments=partial(_instruments_by_symbol, services),
         clock=clock,
         poll_s=settings.poll_ms / 1000,

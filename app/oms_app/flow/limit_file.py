@@ -23,7 +23,9 @@ TOP_KEYS = ("version", "firm", "tenants", *SECTION_KEYS)
 LIMIT_KEYS = (
     "rule", "params", "name", "id", "account", "strategy", "instrument", "severity", "action", "from", "until",
 )  # fmt: skip
-RISK_SETTINGS = ("required_limits", "second_person_limits", "second_person_release", "approval_window_s")
+RISK_SETTINGS = (
+    "required_limits", "second_person_limits", "second_person_release", "approval_window_s", "strategy_dead_man_s",
+)  # fmt: skip
 """The settings of a tenant that a file may hold."""
 Word = TypeVar("Word", bound=StrEnum)
 

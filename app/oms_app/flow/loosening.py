@@ -46,6 +46,8 @@ def loosened_settings(before: TenantSettings, after: TenantSettings) -> tuple[st
         found.append("required_limits")
     if after.approval_window_s > before.approval_window_s:
         found.append("approval_window_s")
+    if before.strategy_dead_man_s and not 0 < after.strategy_dead_man_s <= before.strategy_dead_man_s:
+        found.append("strategy_dead_man_s")
     return tuple(found)
 
 

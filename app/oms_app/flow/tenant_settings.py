@@ -7,6 +7,7 @@ import msgspec
 
 from oms_kernel.domain.errors import InvalidRequest
 
+SHORTEST_DEAD_MAN_S, LONGEST_DEAD_MAN_S = 2, 3_600
 OWN = frozenset({"is_demo"})
 """Keys that the system writes itself; people neither see nor change them."""
 
@@ -18,7 +19,8 @@ class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
     factor. allow_private_webhooks: webhooks may go to private addresses, where the platform allows it too.
     required_limits: rules of which a limit has to cover every order. second_person_release: a kill switch is released
     by another person than who asked for it. second_person_limits: a limit is changed by two persons. approval_window_s:
-    how long an order that a soft limit holds waits for its approval, in seconds.
+    how long an order that a soft limit holds waits for its approval, in seconds. strategy_dead_man_s: the working
+    orders of a strategy that runs here are cancelled when it gave no sign of life for so many seconds; 0: they stay.
     """
 
     require_idempotency_key: bool = False
@@ -28,6 +30,12 @@ class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
     second_person_release: bool = False
     second_person_limits: bool = False
     approval_window_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
+    strategy_dead_man_s: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_DEAD_MAN_S)] = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value that no bound tells."""
+        if 0 < self.strategy_dead_man_s < SHORTEST_DEAD_MAN_S:
+            raise ValueError(f"use 0 for off, or {SHORTEST_DEAD_MAN_S} to {LONGEST_DEAD_MAN_S} seconds")
 
 
 def settings_of(stored: dict[str, Any]) -> TenantSettings:

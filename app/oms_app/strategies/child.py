@@ -19,6 +19,7 @@ from oms_app.strategies.messages import (
     Now,
     OnOrder,
     OnQuote,
+    Ping,
     ToStrategy,
 )
 from oms_kernel.contracts.plugin import parse_params
@@ -65,6 +66,8 @@ def call(strategy: Strategy, begin: Begin, message: ToStrategy) -> list[Action]:
         return strategy.on_quote(message.quote, message.symbol, context)
     if isinstance(message, OnOrder):
         return strategy.on_order(message.update, context)
+    if isinstance(message, Ping):
+        return []
     return strategy.on_stop(context)
 
 

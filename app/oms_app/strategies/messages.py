@@ -57,6 +57,12 @@ class OnStop(msgspec.Struct, frozen=True, tag="stop"):
     now: Now
 
 
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Nothing happened; the host asks whether the strategy still answers."""
+
+    now: Now
+
+
 class Actions(msgspec.Struct, frozen=True, tag="actions"):
     """The answer to each message: what the strategy wants. `symbols` is said once, in the first answer."""
 
@@ -70,7 +76,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     error: str
 
 
-ToStrategy = Begin | OnQuote | OnOrder | OnStop
+ToStrategy = Begin | OnQuote | OnOrder | OnStop | Ping
 FromStrategy = Actions | Failed
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _to_strategy: msgspec.json.Decoder[ToStrategy] = msgspec.json.Decoder(ToStrategy)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from oms_app.strategies.messages import Actions, Begin, Channel, ChannelClosed, Failed, OnOrder, OnQuote, OnStop
+from oms_app.strategies.messages import Actions, Begin, Channel, ChannelClosed, Failed, OnOrder, OnQuote, OnStop, Ping
 from oms_kernel.contracts.strategy import Action
 
 CALL_LIMIT_S = 30.0
@@ -37,7 +37,7 @@ class StrategyProcess:
         self.started: list[Action] = answer.actions
         self.symbols = answer.symbols
 
-    def call(self, message: OnQuote | OnOrder | OnStop) -> list[Action]:
+    def call(self, message: OnQuote | OnOrder | OnStop | Ping) -> list[Action]:
         """What the callback returned. Raises StrategyFailed."""
         return self._ask(message, CALL_LIMIT_S).actions
 
@@ -50,7 +50,7 @@ class StrategyProcess:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, message: Begin | OnQuote | OnOrder | OnStop, limit_s: float) -> Actions:
+    def _ask(self, message: Begin | OnQuote | OnOrder | OnStop | Ping, limit_s: float) -> Actions:
         try:
             self._channel.send(message)
             answer = self._channel.hear_strategy(limit_s)

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from oms_app.flow.amendment import Amendment
+from oms_app.flow.dead_man import DeadMan
 from oms_app.flow.errors import FlowError, Unavailable
 from oms_app.flow.intake import CursorStep, Intake
 from oms_app.flow.pretrade import OrderDraft
@@ -25,8 +26,9 @@ from oms_app.signals import NoSignals, Signals
 from oms_app.store import cursors, strategies
 from oms_app.store.sql_store import SqlStore
 from oms_app.strategies import rows
+from oms_app.strategies.life_signs import LifeSigns
 from oms_app.strategies.memory import OwnOrders
-from oms_app.strategies.messages import Begin, Now, OnOrder, OnQuote, OnStop
+from oms_app.strategies.messages import Begin, Now, OnOrder, OnQuote, OnStop, Ping
 from oms_app.strategies.process import StrategyProcess
 from oms_kernel.contracts.strategy import Action, StrategyCancel, StrategyLog, StrategyOrder
 from oms_kernel.domain.errors import KernelError
@@ -52,6 +54,7 @@ class Wiring(msgspec.Struct, frozen=True):
     reader: LogReader
     intake: Intake
     amendment: Amendment
+    dead_man: DeadMan
     instruments: Callable[[], dict[str, Instrument]]
     clock: Callable[[], datetime]
     poll_s: float
@@ -77,6 +80,7 @@ class RunLoop:
             scopes=SCOPES,
             account_ids=frozenset({run.account_id}),
         )
+        self._life_signs = LifeSigns(wiring.store, wiring.dead_man, self._principal, run)
         self._stored_seq = 0
         self._read_seq = 0
         self._quotes_after: datetime | None = None
@@ -95,6 +99,7 @@ class RunLoop:
                 self._lines += [action.text for action in process.started if isinstance(action, StrategyLog)]
             with self._wiring.store.tenant_unit(self._run.tenant_id) as unit:
                 strategies.set_run_status(unit, self._run.run_id, "RUNNING", expected=("STARTING", "RUNNING"))
+            self._life_signs.give()
             looked_at = 0.0
             while not stopping.is_set():
                 if time.monotonic() - looked_at >= LOOK_EVERY_S:
@@ -102,7 +107,10 @@ class RunLoop:
                     if self._keep_books():
                         self._carry_out(process.call(OnStop(now=self._now())), None)
                         self._keep_books()
+                        self._life_signs.end()
                         return True
+                    if self._life_signs.is_due:
+                        self._call(process, Ping(now=self._now()))
                 news.clear()
                 moved = self._tell_events(process)
                 moved |= self._tell_quotes(process)
@@ -151,7 +159,7 @@ class RunLoop:
             update = self._own.update(recorded)
             self._read_seq = recorded.seq
             if update is not None:
-                actions = process.call(OnOrder(update=update, now=self._now()))
+                actions = self._call(process, OnOrder(update=update, now=self._now()))
                 step = CursorStep(self._consumer, self._stored_seq, recorded.seq)
                 self._carry_out(actions, step)
                 self._stored_seq = recorded.seq
@@ -166,8 +174,15 @@ class RunLoop:
             symbol = self._symbols.get(quote.instrument_id)
             if symbol is not None and symbol in process.symbols:
                 told = True
-                self._carry_out(process.call(OnQuote(quote=quote, symbol=symbol, now=self._now())), None)
+                self._carry_out(self._call(process, OnQuote(quote=quote, symbol=symbol, now=self._now())), None)
         return told
+
+    def _call(self, process: StrategyProcess, message: OnQuote | OnOrder | Ping) -> list[Action]:
+        """What the strategy answers; that it did is a sign of life."""
+        actions = process.call(message)
+        if self._life_signs.is_due and self._may_act():
+            self._life_signs.give()
+        return actions
 
     # Acting -------------------------------------------------------------------------------------------------
 
