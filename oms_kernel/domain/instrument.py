@@ -62,6 +62,8 @@ class Instrument(msgspec.Struct, frozen=True, omit_defaults=True):
     settlement: str | None = None
     """CASH or PHYSICAL, for futures and options."""
     legs: tuple[ComboLeg, ...] = ()
+    max_order_quantity: Decimal | None = None
+    """The largest order that the venue takes; None: it names none."""
 
     def check_price(self, field: str, price: Decimal) -> None:
         """Nothing, when the price lies on the tick grid; else InvalidRequest that names the field.
@@ -77,11 +79,21 @@ class Instrument(msgspec.Struct, frozen=True, omit_defaults=True):
             )
 
     def check_quantity(self, field: str, quantity: Decimal) -> None:
-        """Nothing, when the quantity is a positive multiple of the lot; else InvalidRequest that names the field."""
+        """Nothing, when the quantity is a positive multiple of the lot and not above the venue's largest order.
+
+        Else InvalidRequest that names the field and the fix.
+        """
         if quantity <= 0:
             raise InvalidRequest(f"{field} must be greater than 0", field=field)
         if not is_multiple(quantity, self.lot_size):
             raise InvalidRequest(
                 f"{field} {to_text(quantity)} is not a multiple of {self.symbol}'s lot size {to_text(self.lot_size)}",
+                field=field,
+            )
+        largest = self.max_order_quantity
+        if largest is not None and quantity > largest:
+            raise InvalidRequest(
+                f"{field} {to_text(quantity)} is above the largest order that {self.venue} takes of {self.symbol},"
+                f" {to_text(largest)}: send several orders of at most that",
                 field=field,
             )

@@ -117,3 +117,14 @@ def test_quantities_lie_on_the_lot_of_the_instrument() -> None:
     coin = an_instrument("COIN", lot_size=Decimal("0.001"))
     check_request(an_order_request(coin, quantity="0.123"), coin, NOON)
     assert "lot size 0.001" in str(refusal(instrument=coin, quantity="0.1234"))
+
+
+@pytest.mark.parametrize(("quantity", "takes"), [("299", True), ("300", True), ("301", False)])
+def test_the_largest_order_of_a_venue_is_taken_and_no_larger_one(quantity: str, takes: bool) -> None:
+    bounded = an_instrument("BOUNDED", max_order_quantity=Decimal(300))
+    if takes:
+        check_request(an_order_request(bounded, quantity=quantity), bounded, NOON)
+        return
+    error = refusal(instrument=bounded, quantity=quantity)
+    assert error.field == "quantity"
+    assert "above the largest order that XSIM takes of BOUNDED, 300: send several" in str(error)

@@ -10,7 +10,7 @@ from oms_app.flow.liquidation import UnknownLiquidation
 from oms_kernel.contracts.rules import OrderIntent
 from oms_kernel.domain.account import TradingState
 from oms_kernel.domain.decision import Verdict, denied, passed
-from oms_kernel.domain.errors import OrderConflict
+from oms_kernel.domain.errors import InvalidRequest, OrderConflict
 from oms_kernel.domain.ids import EventId, StrategyId
 from oms_kernel.domain.lifecycle import OrderState, RequestKind
 from oms_kernel.domain.order import MANUAL_BOOK, Order, OrderType, Side
@@ -302,3 +302,33 @@ def test_one_instrument_is_closed_alone() -> None:
     other = Scope(account_id=ACCOUNT_ID, instrument_id=stopping.instrument.instrument_id)
     liquidation_id = start(stopping, other)
     assert only(stopping).request.liquidation_id == liquidation_id
+
+
+@pytest.mark.parametrize(
+    ("largest", "slices"), [("300", [300, 300, 300, 100]), ("1000", [1000]), ("333.5", [333, 333, 333, 1])]
+)
+def test_what_the_venue_takes_at_most_splits_what_closes(largest: str, slices: list[int]) -> None:
+    stopping = Stopping()
+    stopping.holds(1000)
+    stopping.store.put_instrument(msgspec.structs.replace(stopping.instrument, max_order_quantity=Decimal(largest)))
+    liquidation_id = start(stopping)
+    closing = stopping.closing()
+    assert [int(order.request.quantity) for order in closing] == slices
+    assert all(order.request.reduce_only for order in closing)
+    assert len(stopping.sent_places()) == len(slices)
+    stopping.working(*closing)
+    for order in closing:
+        stopping.fills(order, int(order.request.quantity))
+    stopping.step()
+    assert (stopping.held(), outcome(stopping, liquidation_id)) == (Decimal(0), "flat")
+    assert stopping.alerts("liquidation") == []
+
+
+def test_a_person_who_closes_by_hand_is_told_the_largest_order() -> None:
+    stopping = Stopping()
+    stopping.holds(1000)
+    stopping.store.put_instrument(msgspec.structs.replace(stopping.instrument, max_order_quantity=Decimal(300)))
+    (item,) = stopping.submit(stopping.draft(Side.SELL, 1000)).items
+    assert item.order is None
+    assert isinstance(item.error, InvalidRequest)
+    assert item.error.field == "quantity"

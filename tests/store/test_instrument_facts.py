@@ -6,15 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from oms_app.flow import boards
 from oms_app.flow.audit import Actor
 from oms_app.flow.boards import FactsBoard
 from oms_app.flow.calendars import get_calendar, replace_calendar
 from oms_app.flow.instrument_facts import OlderFacts, facts_of, tell_facts
+from oms_app.store.config_rows import load_catalogue
 from oms_app.store.instrument_facts import get_facts, put_facts
 from oms_app.store.memory import MemoryStore
 from oms_app.store.platform import PLATFORM_LEDGER
+from oms_app.store.tables import INSTRUMENTS
 from oms_kernel.contracts.rules import InstrumentFacts
 from oms_kernel.domain.calendar import Calendar
 from oms_kernel.domain.ids import LedgerId, TenantId
@@ -133,3 +136,12 @@ def test_the_map_that_a_batch_holds_does_not_change(memory: MemoryStore, monkeyp
     clock[0] = 1.0
     assert seen(memory, board)[ACME].is_halted is True
     assert held[ACME].is_halted is False
+
+
+@pytest.mark.parametrize("largest", [None, Decimal("300"), Decimal("0.000000000001")])
+def test_the_largest_order_of_an_instrument_comes_back_exactly(scribe: Any, largest: Decimal | None) -> None:
+    with scribe.store.platform_unit() as unit:
+        mine = INSTRUMENTS.c.instrument_id == scribe.instrument_id
+        unit.connection.execute(update(INSTRUMENTS).where(mine).values(max_order_quantity=largest))
+        known = load_catalogue(unit.connection, unit.now).instruments[scribe.instrument_id]
+    assert known.max_order_quantity == largest

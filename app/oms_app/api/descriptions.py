@@ -284,6 +284,7 @@ _DESCRIPTIONS = {
     "makes_way": "Orders that had to shrink for this one, and the total that each keeps; 0: cancelled.",
     "market_value": "What the position is worth at the mark, in `currency`, signed.",
     "mark_price": "The price at which the position is valued: the middle of bid and ask.",
+    "max_order_quantity": "The largest order that the venue takes; absent when it names none.",
     "message": "For people.",
     "message_id": "Id of the message, the same through all attempts.",
     "metadata": "The same as tags.",

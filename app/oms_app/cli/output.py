@@ -19,7 +19,8 @@ STATE_STYLES = {
 }  # fmt: skip
 NUMBERS = frozenset(
     "quantity filled_quantity limit_price stop_price average_price cost realised_pnl unrealised_pnl amount load_ms "
-    "seq last market_value tick_size lot_size events errors calls number opened fixed closed hours_unresolved".split()
+    "seq last market_value tick_size lot_size max_order_quantity events errors calls number opened fixed closed "
+    "hours_unresolved".split()
 )
 
 WIDTH_OF_A_PIPE = 240

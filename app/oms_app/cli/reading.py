@@ -12,7 +12,10 @@ from oms_app.cli.output import json_option, print_table, show
 
 POSITIONS = ("account_id", "symbol", "book", "quantity", "average_price", "realised_pnl", "unrealised_pnl", "currency")
 ACCOUNTS = ("account_id", "name", "base_currency", "trading_state", "broker", "broker_account_id")
-INSTRUMENTS = ("symbol", "venue", "asset_class", "currency", "tick_size", "lot_size", "calendar", "instrument_id")
+INSTRUMENTS = (
+    "symbol", "venue", "asset_class", "currency", "tick_size", "lot_size", "max_order_quantity", "calendar",
+    "instrument_id",
+)  # fmt: skip
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """What is to be closed in, an order that the gates let pass out: kind and price by the broker, size by the rules.
 
-Guarantee: an order is never made larger than what was asked, and only smaller to a size that a denial itself names.
+Guarantee: an order is never made larger than what was asked, and only smaller to the venue's largest order or to a
+size that a denial itself names.
 """
 
 from decimal import Decimal
@@ -17,6 +18,7 @@ from oms_kernel.domain.controls import Liquidation
 from oms_kernel.domain.decision import Verdict
 from oms_kernel.domain.errors import InvalidRequest
 from oms_kernel.domain.ids import OrderId
+from oms_kernel.domain.instrument import Instrument
 from oms_kernel.domain.money import EXACT, multiply, ratio
 from oms_kernel.domain.order import OrderType, Side, TimeInForce
 
@@ -59,6 +61,12 @@ def _through_the_market(turn: Turn, closing: Closing) -> Decimal:
         raise InvalidRequest(f"there is no fresh quote of {instrument.symbol} to make a price from")
     beyond = multiply(price, 1 + COLLAR if closing.side is Side.BUY else 1 - COLLAR)
     return _floored(beyond, instrument.tick_size)
+
+
+def largest(instrument: Instrument, quantity: Decimal) -> Decimal:
+    """The quantity, or as much of it as the venue takes in one order, in whole lots."""
+    most = instrument.max_order_quantity
+    return quantity if most is None or quantity <= most else _floored(most, instrument.lot_size)
 
 
 def fitted(

@@ -11,7 +11,7 @@ import msgspec
 
 from oms_app.flow.audit import Actor, AdminAction
 from oms_app.flow.closing import Closing, next_step
-from oms_app.flow.closing_orders import closing_draft, fitted
+from oms_app.flow.closing_orders import closing_draft, fitted, largest
 from oms_app.flow.desk import Desk, Turn
 from oms_app.flow.errors import FlowError, NotPermitted
 from oms_app.flow.kill_switch import Tell, tell_nobody
@@ -172,12 +172,12 @@ class Liquidations:
         if self._rests(turn, tries, liquidation, holding):
             return 0
         principal = Principal(PRINCIPAL, tenant_id, frozenset())
-        lot = turn.catalogue.instruments[closing.instrument_id].lot_size
-        left, size, placed = closing.quantity, closing.quantity, list[OrderId]()
+        instrument = turn.catalogue.instruments[closing.instrument_id]
+        left, size, placed = closing.quantity, largest(instrument, closing.quantity), list[OrderId]()
         try:
             draft = closing_draft(turn, liquidation, closing)
             while left > 0 and len(placed) < MOST_SLICES:
-                judged, size = fitted(turn, principal, draft, min(size, left), lot)
+                judged, size = fitted(turn, principal, draft, min(size, left), instrument.lot_size)
                 if not judged.decision.accepted:
                     self._tell_denial(turn, liquidation, holding, judged)
                     break

@@ -239,6 +239,7 @@ def instrument_from_row(row: AnyRow) -> Instrument:
         right=OptionRight(row.option_right) if row.option_right else None,
         settlement=row.settlement,
         legs=tuple(msgspec.convert(leg, ComboLeg) for leg in row.legs or ()),
+        max_order_quantity=row.max_order_quantity,
     )
 
 

@@ -170,6 +170,7 @@ INSTRUMENTS = platform_table(
     Column("option_right", String(4)),
     Column("settlement", String(10)),
     Column("legs", Json),
+    Column("max_order_quantity", ExactDecimal()),
     *stamped(),
     UniqueConstraint("venue", "symbol"),
     Index(None, "symbol"),
