@@ -43,6 +43,13 @@ def test_long_and_short_add_up_gross_and_cancel_out_net(scene: Scene) -> None:
     assert buy(scene, net(max_exposure=10_000), 151).observed == 10_100
 
 
+def test_the_verdict_tells_what_there_was_and_what_the_order_adds(scene: Scene) -> None:
+    scene.hold(20, instrument=scene.another_instrument("OTHER"))
+    for rule in (gross(max_exposure=10_000), net(max_exposure=10_000)):
+        verdict = buy(scene, rule, 30)
+        assert (verdict.observed, verdict.inputs) == (5_000, {"without_the_order": 2_000, "order": 3_000})
+
+
 def test_a_hedge_raises_gross_and_not_net(scene: Scene) -> None:
     scene.hold(100, instrument=scene.another_instrument("OTHER"))
     hedge = scene.order(Side.SELL, 100)

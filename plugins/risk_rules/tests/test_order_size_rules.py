@@ -225,6 +225,12 @@ def test_the_least_quantity_that_would_pass_is_said_in_whole_lots(lot: str, quan
     )
 
 
+def test_no_quantity_makes_an_order_at_price_zero_worth_enough() -> None:
+    scene = Scene(an_instrument(asset_class=AssetClass.COMBO))
+    verdict = scene.judge(made(MinOrderNotional, min_notional=100), scene.order(quantity=10, limit_price="0"))
+    assert (verdict.code, verdict.observed, verdict.would_pass) == ("min_order_notional", 0, "")
+
+
 def test_the_least_value_is_in_the_instruments_currency_and_counts_the_multiplier() -> None:
     scene = Scene(an_instrument(currency="EUR", multiplier=Decimal(50)))
     verdict = scene.judge(made(MinOrderNotional, min_notional=500), scene.order(quantity=1, limit_price="9.99"))
