@@ -4,6 +4,7 @@ By hand only: it takes about half an hour of two cores.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw, try and tell; the exit code."""
     options = _parser().parse_args(arguments)
     began = time.monotonic()
-    tried = Sampler(ROOT, SUITES, say).run(options.n, options.seed, options.jobs)
+    tried = Sampler(ROOT, SUITES, say).run(options.n, options.seed, options.jobs, options.minutes * 60)
     told = {**summary(tried), "seed": options.seed, "commit": commit(), "seconds": round(time.monotonic() - began)}
     if options.out:
         left = [one for one in tried if one.fate in (Fate.SURVIVED, Fate.UNREACHED)]
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--n", type=int, default=500, help="how many changes (default 500)")
     parser.add_argument("--seed", type=int, default=7, help="which of them (default 7)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no more after so long (default: all)")
     parser.add_argument("--out", type=Path, help="where to write the figures and what was not noticed, as JSON")
     return parser
 

@@ -3,6 +3,7 @@
 Each runs in a process of its own, with the tests that reach its line, quickest first, until one fails.
 """
 
+import math
 import os
 import random
 import subprocess
@@ -58,8 +59,12 @@ class Sampler:
         self._folder = Path()
         self._learnt: Learnt
 
-    def run(self, n: int, seed: int, jobs: int) -> list[Tried]:
-        """What became of n mutants. Raises RuntimeError when the tests fail without any change."""
+    def run(self, n: int, seed: int, jobs: int, seconds: float = math.inf) -> list[Tried]:
+        """What became of n mutants, or of the first of them that could be begun within so many seconds.
+
+        Raises RuntimeError when the tests fail without any change.
+        """
+        until = time.monotonic() + seconds
         every = [one for path in self._suites for one in mutants(path, (self._root / path).read_text())]
         drawn = random.Random(seed).sample(every, min(n, len(every)))
         with tempfile.TemporaryDirectory(prefix="oms-mutants-") as folder:
@@ -67,7 +72,8 @@ class Sampler:
             self._learnt = self._learn()
             self._say(f"{len(drawn)} of {len(every)} mutants; {len(self._learnt.seconds)} tests pass without any")
             with ThreadPoolExecutor(jobs) as pool:
-                return list(self._told(pool.map(self._try, drawn)))
+                begun = pool.map(lambda one: self._try(one) if time.monotonic() < until else None, drawn)
+                return list(self._told(one for one in begun if one is not None))
 
     def _told(self, found: Iterator[Tried]) -> Iterator[Tried]:
         killed = 0

@@ -137,3 +137,10 @@ def test_the_score_counts_what_was_noticed_a_time_out_too() -> None:
     told = summary([Tried(one, Fate.TIMED_OUT, 1), Tried(two, Fate.SURVIVED, 1)])
     assert (told["score"], told["timed_out"], told["survived"]) == (50.0, 1, 1)
     assert told["by_operator"] == {"comparison": {"timed_out": 1, "survived": 1}}
+
+
+def test_when_time_is_over_no_more_are_begun(tmp_path: Path) -> None:
+    (tmp_path / "planted_module.py").write_text(MODULE)
+    (tmp_path / "test_planted.py").write_text(TEST)
+    suite = Suite(sources=("planted_module.py",), tests=("test_planted.py",))
+    assert Sampler(tmp_path, (suite,), lambda text: None).run(5, 7, jobs=1, seconds=0) == []
