@@ -24,6 +24,7 @@ _FUNCTIONS = {
 }  # fmt: skip
 _WORD = re.compile(r"[A-Za-z0-9_.:]+\Z")
 _FOR_PEOPLE = frozenset({"title", "source"})
+_DUNDERS = frozenset({"__slots__", "__all__"})
 _DECLARING = frozenset({"described", "NewType", "TypeVar", "getLogger"})
 
 
@@ -204,7 +205,9 @@ def _is_for_types(statement: ast.stmt) -> bool:
         return isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING"
     if isinstance(statement, ast.Assign):
         names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-        return "__slots__" in names or (isinstance(statement.value, ast.Subscript | ast.BinOp) and _is_type(names))
+        return not _DUNDERS.isdisjoint(names) or (
+            isinstance(statement.value, ast.Subscript | ast.BinOp) and _is_type(names)
+        )
     return isinstance(statement, ast.Expr) and _logs(statement.value)
 
 

@@ -68,6 +68,7 @@ def test_each_kind_of_change_is_found(text: str, expected: list[str]) -> None:
         "x = 'words for people'",
         "title: str = 'Word'",
         "__slots__ = ('a', 'b')",
+        "__all__ = ['f']",
         "log.error('gone')",
         "assert a < b",
         "Key = tuple[A | B, C]",
