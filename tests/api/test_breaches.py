@@ -12,7 +12,7 @@ import pytest
 from oms_app.flow.consequences import overstep
 from oms_app.flow.scopes import ROLES, Role, Scope
 from oms_app.store import monitoring_rounds
-from oms_app.store.monitoring_rounds import RoundRow
+from oms_app.store.monitoring_rounds import LATE_AFTER, RoundRow
 from oms_kernel.contracts.rules import Trigger
 from oms_kernel.domain.controls import Action, Category
 from oms_kernel.domain.ids import AccountId, EventId, InstrumentId, LedgerId, TenantId
@@ -215,6 +215,12 @@ def test_the_last_round_of_monitoring_is_shown_to_its_tenant_only(desk: Desk) ->
     (shown,) = listed(desk, "/risk/monitoring")
     assert (shown["ledger_id"], shown["monitors"], shown["failures"]) == (ledger_id, 2, ["limit-1"])
     assert shown["age_ms"] >= 0
+    assert shown["is_late"] is False
+    old = msgspec.structs.replace(row, ended_at=row.ended_at - LATE_AFTER)
+    with desk.services.store.platform_unit() as unit:
+        monitoring_rounds.put_rounds(unit, [old])
+    (shown,) = listed(desk, "/risk/monitoring")
+    assert (shown["is_late"], shown["age_ms"] > 5000) == (True, True)
     with desk.services.store.read_unit(TenantId(desk.ids["tenant_id"])) as unit:
         assert monitoring_rounds.list_rounds(unit, TenantId(str(uuid.uuid4()))) == []
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from oms_app.api import create_api
 from oms_app.api.call import Access, Answer, Call, Endpoint
 from oms_app.api.rate_limit import Bucket, Rate, RateLimiter
 from oms_app.flow.scopes import Scope
+from oms_app.store import monitoring_rounds
+from oms_app.store.monitoring_rounds import RoundRow
 from oms_app.store.unit_of_work import CommitUnknown, StoreUnavailable
+from oms_kernel.domain.ids import LedgerId, TenantId
 from tests.api.desk import PASSWORD, Desk
 
 STATIC = Path(oms_app.api.__file__).parent / "static"
@@ -192,7 +196,30 @@ def test_health_says_what_is_wrong(desk: Desk) -> None:
             "database": "ok",
             "migrations": "ok",
             "sessions": "ok",
+            "monitoring": "ok",
         }
+
+
+def test_late_monitors_are_shown_and_orders_can_be_placed_all_the_same(desk: Desk) -> None:
+    late = RoundRow(
+        tenant_id=TenantId(desk.ids["tenant_id"]),
+        ledger_id=LedgerId(desk.ids["ledger_id"]),
+        holder="worker:1",
+        ended_at=desk.services.clock() - timedelta(seconds=6),
+        duration_ms=1,
+        lag_ms=0,
+        monitors=1,
+        failures=(),
+        rounds=1,
+    )
+    for row, status in ((late, "warning"), (msgspec.structs.replace(late, monitors=0), "ok")):
+        with desk.services.store.platform_unit() as unit:
+            monitoring_rounds.put_rounds(unit, [row])
+        response = desk.client.get("/api/v1/health/ready")
+        assert (response.status_code, response.json["status"]) == (200, "ok")
+        found = {check["name"]: check for check in response.json["checks"]}["monitoring"]
+        assert found["status"] == status
+        assert (status == "warning") == ("1 of 1 ledgers are late" in found["detail"])
 
 
 def test_a_database_of_another_revision_is_not_ready(desk: Desk) -> None:

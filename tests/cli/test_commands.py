@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from oms_app.cli import connection, errors
-from oms_app.cli.demo import read_demo_file, write_private
+from oms_app.cli.demo import CONNECTION_ID, LEDGER_ID, TENANT_ID, read_demo_file, write_private
 from oms_app.cli.main import COMMANDS, EXIT_CODES, cli
 from oms_app.cli.ports import PortReservation
+from oms_app.store import leases, monitoring_rounds
+from oms_app.store.config_rows import connection_resource
 from oms_app.store.limits import list_limits, put_limit
+from oms_app.store.monitoring_rounds import RoundRow
 from oms_kernel.domain.events import PluginReleased
 from tests.app_kit import demo_services, demo_settings
 
@@ -140,6 +145,49 @@ def test_the_doctor_finds_a_healthy_machine_healthy_and_an_open_home_open(home: 
     assert facts["settings"]["secret_key"] in {"", "********"}
     (home / "secret_key").chmod(0o644)
     assert "chmod 600" in oms("doctor").output
+
+
+def test_the_doctor_misses_the_rounds_of_a_ledger_that_has_monitors(home: Path) -> None:
+    services, _facts = demo_services(demo_settings(home))
+    round_ = RoundRow(
+        tenant_id=TENANT_ID,
+        ledger_id=LEDGER_ID,
+        holder="worker:1",
+        ended_at=services.clock() + timedelta(minutes=5),
+        duration_ms=1,
+        lag_ms=0,
+        monitors=1,
+        failures=(),
+        rounds=1,
+    )
+
+    def monitoring() -> dict[str, str]:
+        answered = oms("doctor", "--json").output.split("\nError")[0]
+        (found,) = [one for one in json.loads(answered)["findings"] if one["name"] == "monitoring"]
+        return dict(found)
+
+    try:
+        assert monitoring()["detail"] == "0 ledgers with monitors are watched"
+        with services.store.tenant_unit(TENANT_ID) as unit:
+            put_limit(unit, "watch", rule="daily_loss_monitor", params={"max_loss": "100"})
+        found = monitoring()
+        assert (found["status"], f"tenant {TENANT_ID}: the monitors of 1 ledgers" in found["detail"]) == (
+            "warning",
+            True,
+        )
+        assert "oms worker" in found["fix"]
+        with services.store.platform_unit() as unit:
+            monitoring_rounds.put_rounds(unit, [round_])
+        assert (monitoring()["status"], monitoring()["detail"]) == ("ok", "1 ledgers with monitors are watched")
+        long_ago = services.clock() - timedelta(seconds=6)
+        with services.store.platform_unit() as unit:
+            monitoring_rounds.put_rounds(unit, [msgspec.structs.replace(round_, ended_at=long_ago)])
+        assert monitoring()["status"] == "warning"
+        with services.store.platform_unit() as unit:
+            leases.acquire(unit, connection_resource(CONNECTION_ID), "session:1", timedelta(minutes=5))
+        assert monitoring()["status"] == "failed", "the system runs, and nobody watches"
+    finally:
+        services.close()
 
 
 def test_the_doctor_says_what_does_not_answer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

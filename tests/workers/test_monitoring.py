@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -171,7 +171,8 @@ def test_ledgers_are_watched_from_their_first_monitor_on(services: Services) -> 
     assert monitoring_of(services, leads=lambda: False).turn() == 0
     monitoring = monitoring_of(services)
     assert turned(monitoring) == 0
-    watch_for(services, new_id())
+    limit_id = new_id()
+    watch_for(services, limit_id)
     monitoring._discover_at = 0.0
     assert turned(monitoring) == 1
     assert BidBelow.asked > 0
@@ -194,6 +195,12 @@ def test_ledgers_are_watched_from_their_first_monitor_on(services: Services) -> 
     assert (row.ledger_id, row.monitors, row.failures, row.error) == (LEDGER_ID, 1, (), "")
     assert row.holder == "worker:test"
     assert row.rounds >= 4
+    with services.store.tenant_unit(TENANT_ID) as unit:
+        assert limits.end_limit(unit, limit_id)
+    monitoring._discover()
+    with services.store.read_unit(TENANT_ID) as unit:
+        (row,) = monitoring_rounds.list_rounds(unit, TENANT_ID)
+    assert not row.is_late(row.ended_at + timedelta(days=1)), "without monitors no round is missed"
     monitoring.stop()
 
 

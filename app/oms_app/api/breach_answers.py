@@ -4,7 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from oms_app.api.fields import Count, DecimalText, IdText, Instant, Text, Word
+from oms_app.api.fields import Count, DecimalText, Flag, IdText, Instant, Text, Word
 from oms_app.api.schema_from_struct import make_schema
 from oms_kernel.domain.controls import Action, Category
 from oms_kernel.domain.order import Side
@@ -45,6 +45,7 @@ def breach_answers(order: ma.Schema) -> dict[str, Fields]:
             "holder": _text(),
             "ended_at": Instant(),
             "age_ms": Count(high=2**63 - 1),
+            "is_late": Flag(),
             "duration_ms": Count(high=2**63 - 1),
             "lag_ms": Count(high=2**63 - 1),
             "monitors": Count(high=2**31),

@@ -36,6 +36,7 @@ OF_SCHEMA = {
     ("AssignBreach", "assigned_to"): "Who takes care of it; you, when it is left out.",
     ("MonitoringRound", "holder"): "The worker that watches the ledger.",
     ("MonitoringRound", "ended_at"): "When the round ended.",
+    ("MonitoringRound", "is_late"): "Whether the ledger has monitors, and none was asked for more than 5 seconds.",
     ("MonitoringRound", "error"): "Why the last look failed; empty when it did not.",
 }
 DESCRIPTIONS = {

@@ -13,7 +13,18 @@ from oms_app.flow.breaches import Finding
 COLUMNS = (
     "breach_id", "breached_at", "status", "rule", "action", "message", "observed", "limit", "unit", "assigned_to",
 )  # fmt: skip
-ROUNDS = ("ledger_id", "age_ms", "duration_ms", "lag_ms", "monitors", "failures", "rounds", "holder", "error")
+ROUNDS = (
+    "ledger_id",
+    "is_late",
+    "age_ms",
+    "duration_ms",
+    "lag_ms",
+    "monitors",
+    "failures",
+    "rounds",
+    "holder",
+    "error",
+)
 surveillance_option = click.option("--surveillance", is_flag=True, help="Cases of compliance in place of breaches.")
 
 

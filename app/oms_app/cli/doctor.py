@@ -170,6 +170,36 @@ def check_sessions(settings: Settings) -> Iterator[Finding]:
         yield Finding("sessions", "ok", f"{len(held)} connections held by build {own}")
 
 
+def check_monitoring(settings: Settings) -> Iterator[Finding]:
+    """Whether the monitors of every ledger that has some were asked just now, where that can be read."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from oms_app.bootstrap import build_plugins, build_store
+    from oms_app.flow.watched import unwatched
+    from oms_app.store import leases
+    from oms_app.store.unit_of_work import StoreUnavailable
+
+    if settings.database_url.startswith("sqlite") and not _sqlite_exists(settings):
+        return
+    registries = build_plugins(settings)[1]
+    store = build_store(settings, registries)
+    try:
+        found = unwatched(store, registries)
+        with store.read_unit(None) as unit:
+            held = leases.list_leases(unit, "connection", wanted_only=False)
+            runs = any(one.expires_at is not None and one.expires_at > unit.now for one in held)
+    except (SQLAlchemyError, StoreUnavailable, OSError):
+        return  # check_database tells why
+    finally:
+        store.close()
+    for tenant_id, late in found.late.items():
+        detail = f"tenant {tenant_id}: the monitors of {len(late)} ledgers were not asked in the last 5 s"
+        fix = "start `oms worker`, or look at its log; `oms risk monitoring` shows the last rounds"
+        yield Finding("monitoring", "failed" if runs else "warning", detail, fix)
+    if not found.late:
+        yield Finding("monitoring", "ok", f"{found.watched} ledgers with monitors are watched")
+
+
 def check_calendars(settings: Settings) -> Iterator[Finding]:
     """How far the holidays of the calendars are known that instruments name, where that can be read."""
     from sqlalchemy import select
@@ -260,6 +290,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_database,
     check_isolation,
     check_sessions,
+    check_monitoring,
     check_calendars,
     check_redis,
     check_plugins,

@@ -27,7 +27,6 @@ from oms_kernel.guard import RuleHung
 
 MOST_OPEN = 100
 MOST_CLOSED = 20
-LATE_S = 10
 """Seconds after which a round of monitoring is late."""
 
 
@@ -100,7 +99,6 @@ class RiskPage:
             "closed": closed,
             "statuses": STATUSES,
             "rounds": rounds,
-            "late_s": LATE_S,
             "groups": self._grouped(used),
             "away": away,
             "titles": self._titles,

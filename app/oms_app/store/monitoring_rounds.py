@@ -1,10 +1,10 @@
 """How the last round of monitoring of each ledger went: written now and then by whoever watches, read by people."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from oms_app.store.rows import put
 from oms_app.store.tables import MONITORING_ROUNDS
@@ -12,6 +12,8 @@ from oms_app.store.unit_of_work import RowsUnit
 from oms_kernel.domain.ids import LedgerId, TenantId
 
 LONGEST_ERROR = 2000
+LATE_AFTER = timedelta(seconds=5)
+"""How old the last round of a ledger that has monitors may be: rounds are made each second, and stored each other."""
 
 
 class RoundRow(msgspec.Struct, frozen=True):
@@ -31,6 +33,10 @@ class RoundRow(msgspec.Struct, frozen=True):
     failures: tuple[str, ...]
     rounds: int
     error: str = ""
+
+    def is_late(self, now: datetime) -> bool:
+        """Whether the ledger has monitors and nobody asked them for longer than `LATE_AFTER`."""
+        return self.monitors > 0 and now - self.ended_at > LATE_AFTER
 
 
 def put_rounds(unit: RowsUnit, rows: Iterable[RoundRow]) -> None:
@@ -52,9 +58,26 @@ def put_rounds(unit: RowsUnit, rows: Iterable[RoundRow]) -> None:
         )
 
 
-def list_rounds(unit: RowsUnit, tenant_id: TenantId) -> list[RoundRow]:
-    """The last rounds of a tenant's ledgers."""
-    query = select(MONITORING_ROUNDS).where(MONITORING_ROUNDS.c.tenant_id == tenant_id)
+def note_unwatched(unit: RowsUnit, ledger_ids: Collection[LedgerId]) -> None:
+    """Remember that these ledgers have no monitors any more, so that no round of theirs is missed."""
+    rounds = MONITORING_ROUNDS.c
+    query = update(MONITORING_ROUNDS).where(rounds.ledger_id.in_(sorted(ledger_ids)), rounds.monitors > 0)
+    unit.connection.execute(query.values(monitors=0, updated_at=unit.now))
+
+
+def count_late(unit: RowsUnit) -> tuple[int, int]:
+    """(how many ledgers of all tenants are watched by monitors, how many of them are late)."""
+    rounds = MONITORING_ROUNDS.c
+    watched = select(func.count()).select_from(MONITORING_ROUNDS).where(rounds.monitors > 0)
+    late = watched.where(rounds.ended_at < unit.now - LATE_AFTER)
+    return unit.connection.scalar(watched) or 0, unit.connection.scalar(late) or 0
+
+
+def list_rounds(unit: RowsUnit, tenant_id: TenantId | None) -> list[RoundRow]:
+    """The last rounds of a tenant's ledgers; None: of all tenants."""
+    query = select(MONITORING_ROUNDS)
+    if tenant_id is not None:
+        query = query.where(MONITORING_ROUNDS.c.tenant_id == tenant_id)
     return [
         RoundRow(
             tenant_id=TenantId(row.tenant_id),

@@ -32,7 +32,8 @@ QUIET_S = 1.0
 """How often a ledger is looked at in which nothing moves, and whether there are others to watch."""
 APART_S = 0.05
 """The least time between two looks at one ledger, however much moves."""
-NOTE_EVERY_S = 5.0
+NOTE_EVERY_S = 2.0
+"""How often the last rounds are stored; late are those that are older than `monitoring_rounds.LATE_AFTER`."""
 AT_ONCE = 8
 NEW_AT_ONCE = 200
 STOP_S = 2.0
@@ -138,6 +139,7 @@ class Monitoring:
             self._versions.pop(gone)
             self._watched.pop(gone, None)
         changed = (row for row in rows if self._versions.get(row.ledger_id) != row.config_version)
+        unwatched = []
         for row in islice(changed, NEW_AT_ONCE):
             if self._has_watch(row.tenant_id, row.ledger_id):
                 if row.ledger_id not in self._watched:
@@ -146,7 +148,11 @@ class Monitoring:
                 self._watched[row.ledger_id].look_at = 0.0
             else:
                 self._watched.pop(row.ledger_id, None)
+                unwatched.append(row.ledger_id)
             self._versions[row.ledger_id] = row.config_version
+        if unwatched:
+            with self._store.platform_unit() as unit:
+                monitoring_rounds.note_unwatched(unit, unwatched)
 
     def _has_watch(self, tenant_id: TenantId, ledger_id: LedgerId) -> bool:
         with self._store.read_unit(tenant_id) as unit:

@@ -76,4 +76,8 @@ def rounds(unit: RowsUnit) -> list[dict[str, Any]]:
 def _round(unit: RowsUnit, row: RoundRow) -> dict[str, Any]:
     shown: dict[str, Any] = plain(row)
     del shown["tenant_id"]
-    return {**shown, "age_ms": max(0, round((unit.now - row.ended_at).total_seconds() * 1000))}
+    return {
+        **shown,
+        "age_ms": max(0, round((unit.now - row.ended_at).total_seconds() * 1000)),
+        "is_late": row.is_late(unit.now),
+    }

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 from oms_app.api.call import Access, Answer, Call, Endpoint
 from oms_app.api.paths import V1, v1
 from oms_app.api.rate_limit import Bucket
+from oms_app.store import monitoring_rounds
 from oms_app.store.migrate import current, newest_revision
 from oms_app.store.tables import LEASES
 from oms_app.store.unit_of_work import StoreUnavailable
@@ -29,9 +30,12 @@ def live(call: Call) -> Answer:
 
 
 def ready(call: Call) -> Answer:
-    """200 when the database answers, its tables are up to date and a broker session holds its lease; else 503."""
+    """200 when the database answers, its tables are up to date and a broker session holds its lease; else 503.
+
+    A warning is shown and changes neither: orders can be placed although their monitors are late.
+    """
     checks = [check(call) for check in _CHECKS]
-    well = all(check.status == "ok" for check in checks)
+    well = all(check.status != "failed" for check in checks)
     body = {
         "status": "ok" if well else "not_ready",
         "checks": [msgspec.to_builtins(check) for check in checks],
@@ -79,7 +83,18 @@ def _sessions(call: Call) -> Check:
     return Check("sessions", "ok", f"{len(held)} connections have a session")
 
 
-_CHECKS: tuple[Callable[[Call], Check], ...] = (_database, _migrations, _sessions)
+def _monitoring(call: Call) -> Check:
+    try:
+        with call.services.store.read_unit(None) as unit:
+            watched, late = monitoring_rounds.count_late(unit)
+    except (StoreUnavailable, DatabaseError):
+        return Check("monitoring", "failed", "the rounds of monitoring cannot be read")
+    if late:
+        return Check("monitoring", "warning", f"the monitors of {late} of {watched} ledgers are late; see `oms doctor`")
+    return Check("monitoring", "ok", f"{watched} ledgers are watched")
+
+
+_CHECKS: tuple[Callable[[Call], Check], ...] = (_database, _migrations, _sessions, _monitoring)
 
 
 def _endpoint(path: str, view: Callable[[Call], Answer], *aliases: str) -> Endpoint:
