@@ -43,7 +43,8 @@ def test_the_example_is_shown_then_applied_and_then_changes_nothing(home: Path) 
     assert first.exit_code == 7, first.output
     assert "+ limit House fat finger: max_order_quantity" in first.output
     assert "+ limit Bitcoin position: max_position on instrument SIM:BTCUSD" in first.output
-    assert "params.max_quantity: 10000 -> 5000" in first.output
+    assert "+ limit Order size: max_order_quantity" in first.output, "the demo's own limits are not taken over"
+    assert "LOOSER" not in first.output
     assert "required_limits: [] -> " in first.output
     assert oms(home, "apply", str(EXAMPLE), "--dry-run").output == first.output
     applied = oms(home, "apply", str(EXAMPLE), "--reason", "Quarterly review", "--json")
@@ -69,12 +70,17 @@ def test_what_was_exported_changes_nothing_when_it_is_applied(home: Path) -> Non
 
 
 def test_prune_ends_what_the_file_does_not_name(home: Path) -> None:
-    file = written(home, "limits:\n  - rule: max_position\n    params: {max_quantity: 50000}\n")
+    file = written(
+        home, "limits:\n  - name: Demo max position\n    rule: max_position\n    params: {max_quantity: 50000}\n"
+    )
     kept = oms(home, "apply", file, "--tenant", "demo", "--dry-run")
     assert (kept.exit_code, "1 unchanged" in kept.output) == (0, True), kept.output
     pruned = oms(home, "apply", file, "--tenant", "demo", "--prune")
     assert pruned.exit_code == 0, pruned.output
-    assert "- limit" in pruned.output
+    assert "- limit Demo price collar: price_collar" in pruned.output
+    looser = pruned.output.partition("LOOSER: ")[2]
+    assert "changes let more through" in looser
+    assert "  ! limit Demo price collar: price_collar: ended" in looser
     limits = json.loads(oms(home, "limits", "--tenant", "demo", "--json").output)["limits"]
     assert [one["rule"] for one in limits] == ["max_position"]
 
@@ -87,8 +93,29 @@ def test_a_limit_is_found_by_its_name_and_changed_field_by_field(home: Path) -> 
     shown = oms(home, "apply", second, "--tenant", "demo", "--dry-run")
     assert "~ limit Mine: max_order_quantity on account Paper  (looser: params.max_quantity, severity)" in shown.output
     assert "severity: HARD -> SOFT" in shown.output
+    assert (
+        "LOOSER: 1 of 1 changes would let more through\n  ! limit Mine: max_order_quantity on account Paper: params"
+        in (shown.output)
+    )
     assert "params.max_quantity: 10 -> 12" in shown.output
     assert "1 changed" in shown.output
+
+
+def test_what_only_tightens_is_not_told_as_looser(home: Path) -> None:
+    file = written(home, "limits:\n- {name: Demo max position, rule: max_position, params: {max_quantity: 4}}\n")
+    shown = oms(home, "apply", file, "--tenant", "demo", "--dry-run")
+    assert ("50000 -> 4" in shown.output, "LOOSER" in shown.output) == (True, False), shown.output
+
+
+def test_a_cut_off_is_written_as_people_write_it(home: Path) -> None:
+    text = "limits:\n- {name: Square off, rule: mis_square_off, params: {cut_off: %s}}\n"
+    applied = oms(home, "apply", written(home, text % "15:20"), "--tenant", "demo")
+    assert applied.exit_code == 0, applied.output
+    again = oms(home, "apply", written(home, text % '"15:20:00"'), "--tenant", "demo", "--dry-run")
+    assert (again.exit_code, "1 unchanged" in again.output) == (0, True), again.output
+    wrong = oms(home, "apply", written(home, text % "25:00"), "--tenant", "demo")
+    assert (wrong.exit_code, "params.cut_off: " in wrong.output) == (1, True)
+    assert "such as 15:20" in wrong.output
 
 
 def test_every_fault_is_told_with_file_line_path_and_fix(seeded: Path) -> None:
@@ -126,7 +153,8 @@ def test_usage_is_listed(seeded: Path) -> None:
 def test_where_limits_take_two_persons_the_machine_asks_as_well_and_asks_once(home: Path) -> None:
     on = written(home, "settings: {second_person_limits: true}")
     assert oms(home, "apply", on, "--tenant", "demo").exit_code == 0
-    wide = "limits:\n- {rule: max_position, params: {max_quantity: 90000}}\n- {name: New, rule: max_position, "
+    wide = "limits:\n- {name: Demo max position, rule: max_position, params: {max_quantity: 90000}}\n"
+    wide += "- {name: New, rule: max_position, "
     file = written(home, wide + "params: {max_quantity: 5}}\n")
     without = oms(home, "apply", file, "--tenant", "demo")
     assert (without.exit_code, "reason" in without.output) == (1, True), without.output
@@ -141,7 +169,7 @@ def test_where_limits_take_two_persons_the_machine_asks_as_well_and_asks_once(ho
     assert "Bigger book" in oms(home, "changes", "--tenant", "demo").output
     limits = json.loads(oms(home, "limits", "--tenant", "demo", "--json").output)["limits"]
     quantities = {one["name"]: one["params"]["max_quantity"] for one in limits if one["rule"] == "max_position"}
-    assert quantities == {"": "50000", "New": 5}
+    assert quantities == {"Demo max position": "50000", "New": 5}
     off = written(home, "settings: {second_person_limits: false}")
     (waits,) = json.loads(oms(home, "apply", off, *words[2:]).output)["sections"]
     assert [one["kind"] for one in waits["waiting"]] == ["SETTINGS"]

@@ -242,6 +242,11 @@ def _tenant_rows(unit: RowsUnit, settings: Settings) -> None:
     _ensure(unit, t.LEASES, {"resource": connection_resource(CONNECTION_ID)}, kind="connection", tenant_id=TENANT_ID)
 
 
+def limit_name(rule: str) -> str:
+    """What the demo's limit of a rule is called, so that a file's entry of the same rule does not take it over."""
+    return f"Demo {rule.replace('_', ' ')}"
+
+
 def _limit_rows(unit: RowsUnit, registries: Registries) -> None:
     """One row for each rule and check of LIMITS that is installed, and for those of other plugins."""
     made = False
@@ -258,7 +263,16 @@ def _limit_rows(unit: RowsUnit, registries: Registries) -> None:
                 log.warning("no_demo_limit", rule=name, why=error.detail)
                 continue
             key = {"tenant_id": TENANT_ID, "limit_id": derived_id(f"limit {name}")}
-            made |= _ensure(unit, t.LIMITS, key, rule=name, params=params, version=1, is_active=name not in ASLEEP)
+            made |= _ensure(
+                unit,
+                t.LIMITS,
+                key,
+                rule=name,
+                name=limit_name(name),
+                params=params,
+                version=1,
+                is_active=name not in ASLEEP,
+            )
     if made:
         config_changed(unit)
 

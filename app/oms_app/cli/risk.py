@@ -151,7 +151,8 @@ def changes(tenant: str, as_json: bool) -> None:
 def apply(file: Path, tenant: str | None, dry_run: bool, prune: bool, reason: str, as_json: bool) -> None:
     """Bring limits and settings of risk to what FILE says, in one transaction; a second time it changes nothing.
 
-    What differs is shown field by field, old -> new. --tenant: whose limits stand at the top of the file; sections
+    What differs is shown field by field, old -> new; under LOOSER stands once more all that lets more through, limits
+    that end included. --tenant: whose limits stand at the top of the file; sections
     under `tenants` and `firm` say it themselves. Where a tenant wants a second person for limits, its new limits come
     into force at once, and all else waits until a person approves it over the API or in the dashboard.
     """
@@ -247,17 +248,21 @@ def _print(results: list[SectionResult], *, dry_run: bool) -> None:
             for edit in result.waiting:
                 _print_edit(edit, result.words)
         click.echo(f"  {result.unchanged} unchanged")
-    counts = [sum(edit.kind == kind for one in results for edit in (*one.edits, *one.waiting)) for kind in _SIGNS]
+    edits = [(edit, one.words) for one in results for edit in (*one.edits, *one.waiting)]
+    looser = [(edit, words) for edit, words in edits if edit.loosens]
+    if looser:
+        told = "would let more through" if dry_run else "let more through"
+        click.echo(f"LOOSER: {len(looser)} of {len(edits)} changes {told}")
+        for edit, words in looser:
+            click.echo(f"  ! {_named(edit, words)}: {', '.join(edit.loosens)}")
+    counts = [sum(edit.kind == kind for edit, _words in edits) for kind in _SIGNS]
     told = ", ".join(f"{count} {word}" for count, word in zip(counts, _COUNTED, strict=True))
     click.echo(f"{'would be' if dry_run else 'done'}: {told}")
 
 
 def _print_edit(edit: Edit, words: dict[str, dict[str, str]]) -> None:
-    values = edit.after or edit.before
-    what = f"limit {values.get('name') or edit.limit_id}: {values.get('rule', '')}" if edit.limit_id else "settings"
-    scope = _scope(words.get(edit.limit_id, {}))
     looser = f"  (looser: {', '.join(edit.loosens)})" if edit.loosens and edit.kind != "END" else ""
-    click.echo(f"  {_SIGNS[edit.kind]} {what}{f' on {scope}' if scope else ''}{looser}")
+    click.echo(f"  {_SIGNS[edit.kind]} {_named(edit, words)}{looser}")
     if edit.kind == "END":
         return
     for field, old, new in edit.fields:
@@ -265,6 +270,14 @@ def _print_edit(edit: Edit, words: dict[str, dict[str, str]]) -> None:
             continue
         told = _value(new) if edit.kind == "CREATE" else f"{_value(old)} -> {_value(new)}"
         click.echo(f"      {field}: {told}")
+
+
+def _named(edit: Edit, words: dict[str, dict[str, str]]) -> str:
+    """Which limit the edit is about, or that it is about settings."""
+    values = edit.after or edit.before
+    what = f"limit {values.get('name') or edit.limit_id}: {values.get('rule', '')}" if edit.limit_id else "settings"
+    scope = _scope(words.get(edit.limit_id, {}))
+    return f"{what} on {scope}" if scope else what
 
 
 def _value(value: Any) -> str:
