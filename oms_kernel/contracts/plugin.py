@@ -1,7 +1,9 @@
 """What contributed classes have in common: a stable name, a one-line title, typed parameters, masked secrets."""
 
 import operator
+import re
 from collections.abc import Callable
+from datetime import time
 from decimal import Decimal
 from enum import Enum
 from types import UnionType
@@ -80,13 +82,15 @@ def described(
 def parse_params(contributed: type[Contributed], values: object) -> Any:
     """The class's Params from plain JSON values: decimals from plain text or ints, never floats, Secrets from strings.
 
+    Times of day are written 15:20 or 15:20:30.
     Raises InvalidRequest with the field's path and what is wrong with it.
     """
     try:
-        params = msgspec.convert(values, contributed.Params, strict=True, dec_hook=_decode, builtin_types=())
+        given = _with_seconds(values, contributed.Params)
+        params = msgspec.convert(given, contributed.Params, strict=True, dec_hook=_decode, builtin_types=())
         _check_numbers(values, params, "", None)
     except msgspec.ValidationError as error:
-        text = str(error)
+        text = str(error).replace(_NO_TIME, "Expected a time of day, such as 15:20 or 15:20:30")
         field = text.rsplit("`$", 1)[-1].rstrip("`").lstrip(".") if "`$" in text else None
         raise InvalidRequest(f"parameters of {contributed.name}: {text}", field=field or "parameters") from None
     except InvalidRequest as error:
@@ -121,6 +125,8 @@ def dump_params(params: msgspec.Struct) -> dict[str, Any]:
 
 
 _SCHEMA_WORDS = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum"}
+_MINUTES = re.compile(r"[0-9]{2}:[0-9]{2}")
+_NO_TIME = "Invalid RFC3339 encoded time"
 _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "gt": ("greater than", operator.gt),
     "ge": ("at least", operator.ge),
@@ -147,6 +153,28 @@ def _item(annotation: object) -> object:
         return next((item for item in map(_item, get_args(annotation)) if item is not None), None)
     items = [item for item in get_args(annotation) if item is not Ellipsis]
     return items[-1] if items else None
+
+
+def _with_seconds(given: Any, annotation: Any) -> Any:
+    """The same values, with :00 at each time of day that people wrote without seconds."""
+    if get_origin(annotation) is Annotated:
+        return _with_seconds(given, get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            given = _with_seconds(given, member)
+        return given
+    if isinstance(given, str):
+        return f"{given}:00" if annotation is time and _MINUTES.fullmatch(given) else given
+    if isinstance(given, dict):
+        if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+            kinds = {field.encode_name: field.type for field in msgspec.structs.fields(annotation)}
+            return {key: _with_seconds(value, kinds.get(key)) for key, value in given.items()}
+        item = _item(annotation)
+        return {key: _with_seconds(value, item) for key, value in given.items()}
+    if isinstance(given, (list, tuple)):
+        item = _item(annotation)
+        return [_with_seconds(value, item) for value in given]
+    return given
 
 
 def _check_numbers(given: Any, parsed: Any, path: str, annotation: object) -> None:

@@ -1,6 +1,7 @@
 """Parameters come from plain JSON values, exactly, or the error names the field."""
 
 import pickle
+from datetime import time
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -115,3 +116,52 @@ def test_a_secret_shows_itself_only_when_asked_to() -> None:
     assert dump_params(params)["token"] == Secret.MASK
     with pytest.raises(TypeError):
         pickle.dumps(params.token)
+
+
+class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Times of day, alone and within something."""
+
+    opens: Annotated[time, described("When it opens")]
+    closes: Annotated[time, described("When it closes")] | None = None
+    pauses: tuple[time, ...] = ()
+    by_day: dict[str, time] = {}
+    note: str = ""
+
+
+class Timed:
+    """A contributed class with times of day."""
+
+    name = "timed"
+    title = "Timed"
+    Params: type[msgspec.Struct] = Session
+
+
+@pytest.mark.parametrize("written", ["09:15", "09:15:00"])
+def test_times_of_day_are_written_with_or_without_seconds(written: str) -> None:
+    params = parse_params(
+        Timed,
+        {"opens": written, "closes": "15:20:30", "pauses": [written], "by_day": {"MON": written}, "note": "12:00"},
+    )
+    assert (params.opens, params.closes) == (time(9, 15), time(15, 20, 30))
+    assert (params.pauses, params.by_day) == ((time(9, 15),), {"MON": time(9, 15)})
+    assert params.note == "12:00", "what is no time of day stays as it was written"
+
+
+@pytest.mark.parametrize("wrong", ["9:15", "24:00", "12:60", "noon", "", "\u0661\u0662:00"])
+def test_what_is_no_time_of_day_is_told_with_its_field_and_the_form(wrong: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_params(Timed, {"opens": "09:15", "closes": wrong})
+    assert caught.value.field == "closes"
+    assert "Expected a time of day, such as 15:20 or 15:20:30" in caught.value.detail
+
+
+def test_times_of_day_within_lists_are_named_by_their_place() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_params(Timed, {"opens": "09:15", "pauses": ["10:00", "25:00"]})
+    assert caught.value.field == "pauses[1]"
+
+
+@pytest.mark.parametrize("values", [None, [], "09:15", 5])
+def test_parameters_that_are_no_object_are_refused(values: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_params(Timed, values)
