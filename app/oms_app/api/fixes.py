@@ -15,7 +15,7 @@ FIX_OF_FIELD = {
     "order_id": "GET /api/v1/orders lists the orders that you may see",
     "symbol": "GET /api/v1/instruments lists what can be traded",
     "instrument_id": "GET /api/v1/instruments lists what can be traded",
-    "quantity": "send a multiple of the lot_size, at most the max_order_quantity, both as GET /api/v1/instruments shows; a"
+    "quantity": "send a multiple of the lot_size, at most the max_order_quantity, as GET /api/v1/instruments shows; a"
     " modification changes something",
     "limit_price": f"send a multiple of the tick_size; these types take one: {_types_with(PriceField.LIMIT_PRICE)}",
     "stop_price": f"send a multiple of the tick_size; these types need one: {_types_with(PriceField.STOP_PRICE)}",

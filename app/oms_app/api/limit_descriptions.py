@@ -78,8 +78,8 @@ DESCRIPTIONS = {
     "second_person_limits": "Whether every change of a limit but a new one needs the approval of another person.",
     "second_person_release": "Whether a kill switch is released by another person than who asked for it.",
     "approval_window_s": "How long an order that a soft limit holds waits for its approval, in seconds.",
-    "strategy_dead_man_s": "After so many seconds without a sign of life of a strategy that runs here its working orders"
-    " are cancelled; 0: never.",
+    "strategy_dead_man_s": "After so many seconds without a sign of life of a strategy that runs here its working"
+    " orders are cancelled; 0: never.",
     "sections": "One result for each section of the file.",
     "severity": "HARD refuses the order, SOFT holds it for an approval, SHADOW only writes the verdict down.",
     "share": "How much of the limit is used: 1 is all of it; null where the limit is 0.",

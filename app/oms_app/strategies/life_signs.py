@@ -1,4 +1,4 @@
-"""Signs of life of one run: its strategy's answers in, heartbeats of its dead-man switch out, where its tenant wants it.
+"""Signs of life of one run: its strategy's answers in, heartbeats of its dead-man switch out, as its tenant set it.
 
 Guarantee: only a run that a person or a kill switch stopped disarms the switch; whatever else ends it, or keeps it from
 answering, lets the switch strike when its time is over.

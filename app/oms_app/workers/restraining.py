@@ -1,7 +1,7 @@
 """Carry restraints on: dead-man switches strike, liquidations go on, the switches of the firm reach every ledger.
 
-Every worker does it twice a second, whoever leads: each step is decided under a ledger's lock, so that two are one. While
-nothing is to do a round costs one query for each of the three, however many tenants there are.
+Every worker does it twice a second, whoever leads: each step is decided under a ledger's lock, so that two are one.
+While nothing is to do a round costs one query for each of the three, however many tenants there are.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Restraining:
         return self._firm_switches.spread() + self._dead_man.strike_due() + self._liquidate()
 
     def _liquidate(self) -> int:
-        """How much liquidations did. One query for all ledgers, and one for each tenant in whose ledgers something moved."""
+        """How much liquidations did: one query for all, another for each tenant in whose ledgers something moved."""
         with self._store.read_unit(None) as unit:
             ledgers = list_ledgers(unit)
         moved: dict[TenantId, dict[LedgerId, int]] = {}
