@@ -48,6 +48,19 @@ def test_facts_are_told_one_by_one_and_kept(home: Path) -> None:
     }
 
 
+def test_the_largest_order_of_a_venue_is_set_shown_and_taken_back(home: Path) -> None:
+    said = ("instruments", "largest-order", "AAPL")
+    assert told(home, *said)["max_order_quantity"] is None
+    assert told(home, *said, "300")["max_order_quantity"] == "300"
+    assert told(home, *said) == {"symbol": "AAPL", "venue": "XNAS", "max_order_quantity": "300"}
+    for wrong, words in (("0", "multiple of the lot size 1"), ("1.5", "multiple of the lot size 1"), ("x", "plain")):
+        done = oms(home, *said, wrong)
+        assert (done.exit_code != 0, words in done.output) == (True, True), done.output
+    assert oms(home, *said, "5", "--none").exit_code != 0
+    assert told(home, *said)["max_order_quantity"] == "300"
+    assert told(home, *said, "--none")["max_order_quantity"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

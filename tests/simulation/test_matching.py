@@ -454,6 +454,16 @@ def test_what_no_venue_takes_is_rejected_with_the_field_and_the_fix(fields: dict
     assert not venue.engine.is_live(order.broker_order_id)
 
 
+def test_what_is_above_the_largest_order_is_rejected() -> None:
+    venue = Venue(largest=300)
+    venue.send(BUY, 301, "100.00")
+    (report,) = venue.last
+    assert isinstance(report, Rejected)
+    assert "above the largest order" in report.reason
+    venue.send(BUY, 300, "100.00")
+    assert not any(isinstance(one, Rejected) for one in venue.last)
+
+
 def test_an_unknown_instrument_is_rejected() -> None:
     venue, other = Venue(), Venue(US_EQUITIES)
     order = venue.order(BUY, 10)

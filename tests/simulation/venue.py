@@ -22,8 +22,16 @@ BUY, SELL = Side.BUY, Side.SELL
 class Venue:
     """An engine with one instrument; each call keeps what it brought in `last` and all of it in `reports`."""
 
-    def __init__(self, calendar: Calendar = ALWAYS_OPEN, at: datetime = OPEN, lot: Number = 1, **options: Any) -> None:
-        self.instrument = an_instrument(calendar=calendar.name, lot_size=Decimal(lot))
+    def __init__(
+        self,
+        calendar: Calendar = ALWAYS_OPEN,
+        at: datetime = OPEN,
+        lot: Number = 1,
+        largest: int | None = None,
+        **options: Any,
+    ) -> None:
+        bounds = {"lot_size": Decimal(lot), "max_order_quantity": Decimal(largest) if largest is not None else None}
+        self.instrument = an_instrument(calendar=calendar.name, **bounds)
         self.engine = MatchingEngine([self.instrument], {calendar.name: calendar}, now=at, **options)
         self.reports: list[AnyReport] = []
         self.last: list[AnyReport] = []

@@ -8,6 +8,7 @@ import click
 
 from oms_app.cli.connection import Api, connected
 from oms_app.cli.instrument_facts import facts
+from oms_app.cli.largest_order import largest_order
 from oms_app.cli.output import json_option, print_table, show
 
 POSITIONS = ("account_id", "symbol", "book", "quantity", "average_price", "realised_pnl", "unrealised_pnl", "currency")
@@ -64,3 +65,4 @@ def list_instruments(api: Api, as_json: bool = False) -> None:
 
 
 instruments.add_command(facts)
+instruments.add_command(largest_order)
