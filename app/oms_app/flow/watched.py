@@ -2,6 +2,7 @@
 
 import msgspec
 
+from oms_app.store import leases
 from oms_app.store.config_rows import load_ledger_config
 from oms_app.store.monitoring_rounds import list_rounds
 from oms_app.store.sql_store import SqlStore
@@ -10,10 +11,14 @@ from oms_kernel.registry import Registries
 
 
 class Unwatched(msgspec.Struct, frozen=True):
-    """watched: how many ledgers with monitors are watched. late: the others, by tenant."""
+    """watched: how many ledgers with monitors are watched. late: the others, by tenant.
+
+    is_trading: whether a session holds a broker connection, so that somebody should be watching.
+    """
 
     watched: int
     late: dict[TenantId, tuple[LedgerId, ...]]
+    is_trading: bool
 
 
 def unwatched(store: SqlStore, registries: Registries) -> Unwatched:
@@ -21,6 +26,8 @@ def unwatched(store: SqlStore, registries: Registries) -> Unwatched:
     ledgers = store.ledgers()
     with store.read_unit(None) as unit:
         on_time = {one.ledger_id for one in list_rounds(unit, None) if one.monitors and not one.is_late(unit.now)}
+        held = leases.list_leases(unit, "connection", wanted_only=False)
+        is_trading = any(one.expires_at is not None and one.expires_at > unit.now for one in held)
     late: dict[TenantId, tuple[LedgerId, ...]] = {}
     watched = 0
     for tenant_id, ledger_id in ledgers:
@@ -32,4 +39,4 @@ def unwatched(store: SqlStore, registries: Registries) -> Unwatched:
             watched += 1
         else:
             late[tenant_id] = (*late.get(tenant_id, ()), ledger_id)
-    return Unwatched(watched, late)
+    return Unwatched(watched, late, is_trading)
