@@ -68,6 +68,11 @@ def another_session(system: System, log: Path, **variables: str) -> subprocess.P
         )
 
 
+def is_up(system: System, session: subprocess.Popen[bytes]) -> bool:
+    """Whether the process has opened its control socket, which it does right before it looks for leases."""
+    return any((system.home / "control").glob(f"session-{session.pid}.*"))
+
+
 def lease(database: str) -> tuple[int, str]:
     """(token, holder) of the broker connection's lease."""
     with psycopg.connect(database, autocommit=True) as connection:
@@ -171,7 +176,7 @@ def test_a_database_that_hangs_refuses_in_time_and_serves_again(system: System, 
 def test_a_killed_holder_is_replaced_in_time(system: System, database: str, tmp_path: Path) -> None:
     second = another_session(system, tmp_path / "second.log")
     try:
-        time.sleep(3)
+        until(lambda: is_up(system, second), "the second process looks for a lease")
         token, _ = lease(database)
         for pid in system.pids("session"):
             if pid != second.pid:
@@ -194,7 +199,7 @@ def test_a_holder_that_was_stopped_beyond_its_lease_sends_nothing_when_it_wakes_
 ) -> None:
     second = another_session(system, tmp_path / "second.log")
     try:
-        time.sleep(3)
+        until(lambda: is_up(system, second), "the second process looks for a lease")
         token, _ = lease(database)
         (first,) = [pid for pid in system.pids("session") if pid != second.pid]
         os.kill(first, signal.SIGSTOP)
