@@ -88,7 +88,8 @@ def limits(tenant: str | None, as_json: bool) -> None:
         for one in stored
     ]
     rows = [{**one, "scope": _scope(one["scope"]) or one["level"].lower()} for one in found]
-    show(as_json, {"limits": found}, lambda: print_table("Limits", LIMITS, rows, empty="no limit is in force"))
+    none = "no limit is in force" if tenant else "no limit of the firm is in force; --tenant lists those of a tenant"
+    show(as_json, {"limits": found}, lambda: print_table("Limits", LIMITS, rows, empty=none))
 
 
 @risk.command()
